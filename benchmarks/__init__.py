@@ -1,0 +1,1 @@
+"""What a turn and a streamed token cost: `python -m benchmarks --help`."""

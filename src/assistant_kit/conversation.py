@@ -1,0 +1,226 @@
+"""A journal as messages: entries become turns, turns are made of blocks, and a block is never parted.
+
+A journal may hold anything: its front is cut off because only a tail was read, a worker died between two entries, a
+tool's end was recorded that nobody asked for. Whatever it holds, every call in the messages is answered exactly once,
+directly after the model's answer that made it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from assistant_kit.entries import Entry, Measured, ModelResponded, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from assistant_kit.messages import Item, Outcome, OutputItem, Reasoning, Text, ToolAnswer, ToolCall
+from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.request_tokens import answer_tokens, message_tokens, output_tokens, text_tokens
+
+OUTCOME_UNKNOWN = (
+    "The outcome of this call is unknown: it was started and the record of its end is missing. "
+    "Do not assume that it did or did not happen."
+)
+NOT_MADE = "This call was not made."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCost:
+    """What the answer of one tool call costs, in tokens."""
+
+    tool: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Messages that must not be parted, and their tokens.
+
+    A user's message; or an answer of the model, with what it was told just before and the answers to all its calls.
+    """
+
+    items: tuple[Item, ...]
+    tokens: int
+    results: tuple[ToolCost, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The recorded end of a call, as the model reads it."""
+
+    key: str
+    tool: str
+    item: ToolAnswer
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The newest answer of a model in a turn, and what became of its calls so far."""
+
+    response: ModelResponded
+    tokens: int
+    started: tuple[str, ...] = ()
+    answers: tuple[Answered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A turn as messages. `blocks` are in order, `tokens` is their sum.
+
+    `started` is None when the front of the turn was cut off; `finished` is the newest record of an end or a pause.
+    `step` belongs to the last block, which grows when the answers of its calls are recorded.
+    """
+
+    turn: str
+    blocks: tuple[Block, ...] = ()
+    tokens: int = 0
+    started: TurnStarted | None = None
+    finished: TurnFinished | None = None
+    step: Step | None = None
+
+
+def tokens_of(entry: Entry, counter: TokenCounter) -> int:
+    """Return the tokens that an entry adds to a request: an upper bound, framing included."""
+    match entry:
+        case TurnStarted():
+            return message_tokens(entry.input.content, counter)
+        case ModelResponded():
+            prompt = 0 if entry.prompt is None else text_tokens(entry.prompt.text, counter)
+            return prompt + output_tokens(entry.items, counter, reasoning_tokens=entry.usage.reasoning_tokens)
+        case ToolFinished():
+            return answer_tokens(entry.tool, entry.content, counter)
+        case _:
+            return 0
+
+
+def measure(entry: Entry, counter: TokenCounter) -> Measured:
+    """Return an entry with its tokens and the name of the counter, ready to be recorded."""
+    return Measured(entry=entry, tokens=tokens_of(entry, counter), counted_by=counter.name)
+
+
+def turns_of(entries: Iterable[Measured], counter: TokenCounter, *, whole: bool = True) -> tuple[Turn, ...]:
+    """Return the turns of a journal or of its tail, in the order in which they began.
+
+    A stored count is used when it was made by a counter of this name; otherwise the entry is counted again. A turn
+    whose front is missing is left out, unless `whole` is false.
+    """
+    of_turn: dict[str, list[Measured]] = {}
+    for measured in entries:
+        of_turn.setdefault(measured.entry.turn, []).append(measured)
+    turns = (extended(Turn(turn=name), group, counter) for name, group in of_turn.items())
+    return tuple(turn for turn in turns if turn.blocks and (turn.started is not None or not whole))
+
+
+def extended(turn: Turn, entries: Iterable[Measured], counter: TokenCounter) -> Turn:
+    """Return the turn with further entries of it.
+
+    What stands before the last block stays as it is, and so do the items in it, with the wire forms they remember: a
+    run extends its turn step by step and serialises nothing twice. Entries of other turns are passed over.
+    """
+    growing = _Growing(turn, counter)
+    for measured in entries:
+        if measured.entry.turn == turn.turn:
+            growing.add(measured)
+    return growing.turn()
+
+
+class _Growing:
+    """A turn while entries are added to it."""
+
+    def __init__(self, turn: Turn, counter: TokenCounter) -> None:
+        self._counter = counter
+        self._counted_by = counter.name
+        self._from = turn
+        self._blocks = list(turn.blocks if turn.step is None else turn.blocks[:-1])
+        self._started = turn.started
+        self._finished = turn.finished
+        self._step = turn.step
+
+    def add(self, measured: Measured) -> None:
+        """Take in the next entry."""
+        match measured.entry:
+            case TurnStarted() as entry if not self._blocks and self._step is None:
+                self._started = entry
+                self._blocks.append(Block(items=(entry.input,), tokens=self._tokens(measured)))
+            case ModelResponded() as entry:
+                self._close()
+                self._step = Step(response=entry, tokens=self._tokens(measured))
+            case ToolStarted() as entry if self._step is not None:
+                self._step = replace(self._step, started=(*self._step.started, entry.call_id))
+            case ToolFinished() as entry if self._step is not None:
+                answer = ToolAnswer(call_id=entry.call_id, outcome=entry.outcome, content=entry.content)
+                ended = Answered(key=entry.key, tool=entry.tool, item=answer, tokens=self._tokens(measured))
+                self._step = replace(self._step, answers=(*self._step.answers, ended))
+            case TurnFinished() as entry:
+                self._finished = entry
+            case _:
+                pass
+
+    def turn(self) -> Turn:
+        """Return what the entries so far amount to."""
+        step = self._step
+        self._close()
+        return Turn(
+            turn=self._from.turn,
+            blocks=tuple(self._blocks),
+            tokens=sum(block.tokens for block in self._blocks),
+            started=self._started,
+            finished=self._finished,
+            step=step,
+        )
+
+    def _close(self) -> None:
+        if self._step is not None:
+            self._blocks.append(_block_of(self._step, self._counter))
+            self._step = None
+
+    def _tokens(self, measured: Measured) -> int:
+        if measured.counted_by == self._counted_by:
+            return measured.tokens
+        return tokens_of(measured.entry, self._counter)
+
+
+def _block_of(step: Step, counter: TokenCounter) -> Block:
+    response = step.response
+    prompt = () if response.prompt is None else (response.prompt,)
+    items = _replayable(response.items)
+    calls = [item for item in items if isinstance(item, ToolCall)]
+    answers = _answers(step, calls, counter)
+    return Block(
+        items=(*prompt, *items, *(answer.item for answer in answers)),
+        tokens=step.tokens + sum(answer.tokens for answer in answers),
+        results=tuple(ToolCost(tool=answer.tool, tokens=answer.tokens) for answer in answers),
+    )
+
+
+def _replayable(items: Sequence[OutputItem]) -> tuple[OutputItem, ...]:
+    """Leave out reasoning that nothing follows: the Responses API refuses it when it is sent back."""
+    end = len(items)
+    while end and isinstance(items[end - 1], Reasoning):
+        end -= 1
+    return tuple(items[:end])
+
+
+def _answers(step: Step, calls: Sequence[ToolCall], counter: TokenCounter) -> list[Answered]:
+    """Return one answer for each call, in the order of the calls; where none is recorded, one that says so.
+
+    Some servers give two calls of an answer the same id; then the recorded key, `step.index`, tells them apart.
+    """
+    recorded: dict[str, list[Answered]] = {}
+    for answer in step.answers:
+        recorded.setdefault(answer.item.call_id, []).append(answer)
+    answers: list[Answered] = []
+    for index, call in enumerate(calls):
+        found = recorded.get(call.call_id)
+        if found:
+            key = f"{step.response.step}.{index}"
+            answer = next((answer for answer in found if answer.key == key), found[0])
+            found.remove(answer)
+            answers.append(answer)
+        else:
+            answers.append(_made_up(call, started=call.call_id in step.started, counter=counter))
+    return answers
+
+
+def _made_up(call: ToolCall, *, started: bool, counter: TokenCounter) -> Answered:
+    outcome: Outcome = "unknown" if started else "cancelled"
+    content = (Text(text=OUTCOME_UNKNOWN if started else NOT_MADE),)
+    item = ToolAnswer(call_id=call.call_id, outcome=outcome, content=content)
+    return Answered(key="", tool=call.name, item=item, tokens=answer_tokens(call.name, content, counter))

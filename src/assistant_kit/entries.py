@@ -1,0 +1,106 @@
+"""What a journal holds: the facts of a conversation, in the order in which they became true."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from assistant_kit.messages import DeveloperMessage, Outcome, OutputItem, Part, UserMessage
+from assistant_kit.tool_spec import Effect
+from assistant_kit.usage import Usage
+
+FORMAT_VERSION = 1
+
+TurnOutcome: TypeAlias = Literal["completed", "failed", "cancelled", "waiting"]
+FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """A user's input was accepted."""
+
+    kind: Literal["turn_started"] = "turn_started"
+    turn: str
+    input: UserMessage
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelResponded:
+    """A model answered step `step` of the turn. `prompt` is what the run told the model just before, if anything."""
+
+    kind: Literal["model_responded"] = "model_responded"
+    turn: str
+    step: int
+    model: str
+    items: tuple[OutputItem, ...]
+    finish: FinishReason = "stop"
+    usage: Usage
+    prompt: DeveloperMessage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted:
+    """A tool is about to be called; durable before it is. `key` is `step.index` of the call in its turn."""
+
+    kind: Literal["tool_started"] = "tool_started"
+    turn: str
+    key: str
+    call_id: str
+    tool: str
+    arguments_hash: str
+    effect: Effect
+    idempotency_key: str
+    attempt: int = 1
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished:
+    """What became of a call. `content` is what the model reads."""
+
+    kind: Literal["tool_finished"] = "tool_finished"
+    turn: str
+    key: str
+    call_id: str
+    tool: str
+    outcome: Outcome
+    content: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalDecided:
+    """Somebody decided on a call that needed approval; bound to the arguments that were shown."""
+
+    kind: Literal["approval_decided"] = "approval_decided"
+    turn: str
+    call_id: str
+    arguments_hash: str
+    approved: bool
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFinished:
+    """The end of a turn, or a pause (`waiting`) until somebody decides."""
+
+    kind: Literal["turn_finished"] = "turn_finished"
+    turn: str
+    outcome: TurnOutcome
+    usage: Usage
+    reason: str = ""
+
+
+Entry: TypeAlias = TurnStarted | ModelResponded | ToolStarted | ToolFinished | ApprovalDecided | TurnFinished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """An entry with the tokens that it adds to a request, by the counter `counted_by`.
+
+    `seq` and `at` (the store's time, in seconds since 1970) are 0 until it is stored.
+    """
+
+    entry: Entry
+    tokens: int
+    counted_by: str
+    seq: int = 0
+    at: float = 0.0

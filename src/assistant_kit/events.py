@@ -1,0 +1,116 @@
+"""What the reader of a run sees. `kind` is the event's name on the wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from assistant_kit.errors import AssistantKitError
+from assistant_kit.messages import JsonObject, Outcome, Part, text_of
+from assistant_kit.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the answer's text, as it comes."""
+
+    text: str
+    kind: Literal["token"] = "token"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningToken:
+    """A piece of the model's reasoning, where the provider shows it."""
+
+    text: str
+    kind: Literal["reasoning_token"] = "reasoning_token"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalToken:
+    """A piece of a refusal: the model says that it will not answer."""
+
+    text: str
+    kind: Literal["refusal_token"] = "refusal_token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRequest:
+    """The model asks for a tool call. `arguments` is the parsed JSON object; None when it is not one."""
+
+    kind: Literal["tool_request"] = "tool_request"
+    call_id: str
+    tool: str
+    arguments: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What became of a tool call."""
+
+    kind: Literal["tool_result"] = "tool_result"
+    call_id: str
+    tool: str
+    outcome: Outcome
+    content: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The text of the result."""
+        return text_of(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequired:
+    """A tool call waits for a decision; the run ends as `waiting`."""
+
+    kind: Literal["approval_required"] = "approval_required"
+    call_id: str
+    tool: str
+    arguments: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRetracted:
+    """The text of the answer so far (`text`) does not count any more; what follows replaces it."""
+
+    kind: Literal["text_retracted"] = "text_retracted"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """A call failed and is made again after `delay` seconds; `attempt` counts from 2."""
+
+    kind: Literal["retrying"] = "retrying"
+    attempt: int
+    delay: float
+    error: AssistantKitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete:
+    """The run is over and has an output; the last event of a run that succeeds or waits."""
+
+    kind: Literal["complete"] = "complete"
+    output: Any
+    status: Literal["completed", "waiting"]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """The run has failed; the last event of a run that does."""
+
+    kind: Literal["error"] = "error"
+    error: AssistantKitError
+
+
+Delta: TypeAlias = Token | ReasoningToken | RefusalToken
+"""What a model emits while it answers."""
+
+Event: TypeAlias = (
+    Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | Complete | Error
+)
+"""The closed union of what a reader sees."""
+
+EventData: TypeAlias = Mapping[str, Any]

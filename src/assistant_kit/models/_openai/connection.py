@@ -1,0 +1,187 @@
+"""The way to a server: one `AsyncOpenAI` at its low level, bytes out and bytes in."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import anyio
+import anyio.lowlevel
+import httpx2
+import openai
+from openai import AsyncOpenAI
+
+from assistant_kit.deadline import Deadline
+from assistant_kit.errors import ConfigurationError, ModelTimeout
+from assistant_kit.models._openai.failures import Source, interrupted, refused, unreachable
+from assistant_kit.models._openai.sse import EventBlocks
+
+CLOSING = 1.0
+"""Seconds that may pass until a connection is closed, or the end of a finished answer has come."""
+
+
+class Answer(Protocol):
+    """What reads an answer, as a stream of events or as one body."""
+
+    request_id: str | None
+    over: bool
+    """Whether the event that ends the answer has come."""
+
+    def event(self, block: bytes) -> None:
+        """Read the next event. Raises ModelError."""
+        ...
+
+    def body(self, data: bytes) -> None:
+        """Read a whole body. Raises ModelError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A client, and what is known of the server behind it. `is_openai`: it is OpenAI's own, or Azure's."""
+
+    client: AsyncOpenAI
+    source: Source
+    is_openai: bool
+
+
+class Connection:
+    """The client of one model, made on first use and once for each event loop; a client that was given is kept.
+
+    `timeout` is the longest silence in seconds; None leaves it to the client (600 s, and 5 s to connect).
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        client: AsyncOpenAI | None,
+        timeout: float | None,
+    ) -> None:
+        self.name = f"openai:{model}"
+        self._api_key = api_key
+        self._base_url = base_url
+        self._timeout = timeout
+        self._given = None if client is None else self._server(client)
+        self._made: tuple[object, Server] | None = None
+
+    def server(self) -> "Server":
+        """Return the server of this event loop. Raises ConfigurationError when there is no key that can be sent."""
+        if self._given is not None:
+            return self._given
+        loop = anyio.lowlevel.current_token()
+        if self._made is None or self._made[0] != loop:  # sockets belong to the loop that opened them
+            self._made = (loop, self._server(self._make()))
+        return self._made[1]
+
+    async def exchange(self, path: str, body: bytes, answer: Answer, *, stream: bool, deadline: Deadline) -> None:
+        """Post a body and let `answer` read what comes back. Raises ModelError and ConfigurationError."""
+        server = self.server()
+        with anyio.CancelScope(deadline=deadline.at) as scope:
+            response = await self._post(server, path, body)
+            try:
+                await _read(response, answer, server.source, stream=stream)
+            finally:
+                with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLOSING):
+                    await response.aclose()
+        if scope.cancelled_caught:
+            raise ModelTimeout("no answer before the deadline of the run", model=self.name)
+
+    async def aclose(self) -> None:
+        """Close the client that was made here; one that was given stays open."""
+        made, self._made = self._made, None
+        if made is not None:
+            await made[1].client.close()
+
+    def _make(self) -> AsyncOpenAI:
+        try:
+            client = AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0)
+        except openai.OpenAIError as error:
+            raise ConfigurationError(
+                f"{self.name}: there is no API key: set OPENAI_API_KEY or pass api_key=…; for a local server that "
+                'needs none, pass api_key="none"'
+            ) from error
+        except httpx2.InvalidURL as error:
+            raise ConfigurationError(f"{self.name}: OPENAI_BASE_URL or base_url is not an address: {error}") from error
+        if not client.api_key:
+            raise ConfigurationError(f"{self.name}: the API key is empty: set OPENAI_API_KEY or pass api_key=…")
+        return client
+
+    def _server(self, client: AsyncOpenAI) -> "Server":
+        key, url = client.api_key, client.base_url
+        if not key.isascii() or not key.isprintable() or " " in key:  # HTTP libraries would quote it in their error
+            raise ConfigurationError(
+                f"{self.name}: the API key has characters that cannot be sent (a line break or a space at its end?): "
+                "check OPENAI_API_KEY or api_key"
+            )
+        address = f"{url.scheme}://{url.netloc.decode()}{url.path}".rstrip("/")
+        return Server(
+            client=client,
+            source=Source(model=self.name, address=address, key=key),
+            is_openai=url.host.endswith(("api.openai.com", ".openai.azure.com")),
+        )
+
+    async def _post(self, server: "Server", path: str, body: bytes) -> httpx2.Response:
+        options: openai.RequestOptions = {"max_retries": 0}
+        if self._timeout is not None:
+            options["timeout"] = self._timeout
+        stream: bool = True  # the body is always read here, so that a break before it and in it can be told apart
+        try:
+            opened = await server.client.post(
+                path, content=body, cast_to=httpx2.Response, options=options, stream=stream
+            )
+        except openai.APIStatusError as error:
+            raise refused(error, server.source) from error
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            raise unreachable(error, server.source) from error
+        except openai.OpenAIError as error:
+            raise ConfigurationError(f"{self.name}: the OpenAI client cannot send: {type(error).__name__}") from error
+        return cast("httpx2.Response", opened)
+
+
+async def _read(response: httpx2.Response, answer: Answer, source: Source, *, stream: bool) -> None:
+    answer.request_id = request_id = response.headers.get("x-request-id")
+    kind = response.headers.get("content-type", "text/event-stream")
+    parts = _parts(response)
+    first = b""
+    try:
+        first = await anext(parts, b"")
+        if stream and kind.startswith("text/event-stream"):
+            await _read_events(first, parts, answer)
+        else:
+            answer.body(first + b"".join([part async for part in parts]))
+    except httpx2.HTTPError as error:
+        raise (interrupted(error, source, request_id) if first else unreachable(error, source)) from error
+    finally:
+        await parts.aclose()
+
+
+async def _read_events(first: bytes, parts: AsyncGenerator[bytes], answer: Answer) -> None:
+    blocks = EventBlocks()
+    for block in blocks.feed(first):
+        answer.event(block)
+    if not answer.over:
+        async for part in parts:
+            for block in blocks.feed(part):
+                answer.event(block)
+            if answer.over:
+                break
+    if not answer.over:
+        for block in blocks.rest():
+            answer.event(block)
+        return
+    with anyio.move_on_after(CLOSING), contextlib.suppress(httpx2.HTTPError):  # a body read whole leaves a connection
+        async for _ in parts:  # that serves again
+            pass
+
+
+def _parts(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Return the body in pieces: where nothing has to be unpacked, without the layers that would do it."""
+    stream = response.stream
+    if isinstance(stream, httpx2.AsyncByteStream) and "content-encoding" not in response.headers:
+        parts = aiter(stream)
+        if isinstance(parts, AsyncGenerator):
+            return parts
+    return response.aiter_bytes()

@@ -1,0 +1,181 @@
+"""What goes wrong with a provider, as errors of this library. Nothing here ever quotes the key."""
+
+import email.utils
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import openai
+
+from assistant_kit.errors import (
+    ModelBroke,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelTimeout,
+    ModelUnauthorized,
+    ModelUnavailable,
+    ModelUnreachable,
+)
+from assistant_kit.models._openai.lenient import as_object, as_text
+
+QUOTED = 500
+"""Characters of a server's words that an error quotes at most."""
+
+_BY_STATUS: Mapping[int, type[ModelError]] = {
+    401: ModelUnauthorized,
+    403: ModelUnauthorized,
+    408: ModelTimeout,
+    429: ModelRateLimited,
+}
+_BY_CODE: Mapping[str, type[ModelError]] = {
+    "rate_limit_exceeded": ModelRateLimited,
+    "rate_limit_error": ModelRateLimited,
+    "insufficient_quota": ModelRateLimited,
+    "too_many_requests": ModelRateLimited,
+    "slow_down": ModelRateLimited,
+    "429": ModelRateLimited,
+    "invalid_api_key": ModelUnauthorized,
+    "context_length_exceeded": ModelRejected,
+    "exceed_context_size_error": ModelRejected,
+    "invalid_request_error": ModelRejected,
+    "invalid_prompt": ModelRejected,
+    "model_not_found": ModelRejected,
+    "400": ModelRejected,
+    "server_is_overloaded": ModelUnavailable,
+    "503": ModelUnavailable,
+}
+_FINAL_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_TELLING = (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.UnsupportedProtocol)
+"""Errors of the connection whose text cannot hold a header of ours, or the address of a proxy with its password."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Who answers: `address` is the base URL without secrets, `key` the one that must not be quoted."""
+
+    model: str
+    address: str
+    key: str
+
+    def quote(self, text: str) -> str:
+        """Return a server's words, cut to what an error may hold."""
+        shown = " ".join(text.split())
+        if self.key:
+            shown = shown.replace(self.key, "***")
+        return shown if len(shown) <= QUOTED else shown[: QUOTED - 1] + "…"
+
+
+def refused(error: openai.APIStatusError, source: Source) -> ModelError:
+    """Map an answer with an HTTP status that is an error."""
+    status, code = error.status_code, _code_of(as_object(error.body))
+    kind = _BY_STATUS.get(status) or (ModelUnavailable if status >= httpx2.codes.INTERNAL_SERVER_ERROR else ModelRejected)
+    headers = error.response.headers
+    should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
+    return kind(
+        f"{source.address} answered {status}: {source.quote(_words(error))}{_advice(kind, status)}",
+        model=source.model,
+        status=status,
+        code=code,
+        request_id=headers.get("x-request-id"),
+        retry_after=retry_after(headers, now=time.time()),
+        should_retry=False if code in _FINAL_CODES else should_retry,
+    )
+
+
+def unreachable(error: Exception, source: Source) -> ModelError:
+    """Map a connection that failed before an answer began."""
+    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+    if isinstance(error, openai.APITimeoutError) or isinstance(cause, httpx2.TimeoutException):
+        return _silent(cause, source)
+    said = source.quote(str(cause)) if isinstance(cause, _TELLING) else ""
+    return ModelUnreachable(
+        f"no answer from {source.address} ({said or type(cause).__name__}): check OPENAI_BASE_URL or base_url, "
+        "and that the server runs",
+        model=source.model,
+    )
+
+
+def interrupted(error: httpx2.HTTPError, source: Source, request_id: str | None) -> ModelError:
+    """Map a connection that failed while the answer was read."""
+    if isinstance(error, httpx2.TimeoutException):
+        return _silent(error, source)
+    said = source.quote(str(error)) if isinstance(error, _TELLING) else ""
+    return ModelBroke(
+        f"the answer broke off ({said or type(error).__name__})", model=source.model, request_id=request_id
+    )
+
+
+def reported(error: Mapping[str, Any], source: Source, request_id: str | None) -> ModelError:
+    """Map an error object that came inside an answer; `error` has `message`, and `code` or `type`."""
+    code = _code_of(error)
+    kind = _BY_CODE.get(code or "") or _BY_CODE.get(as_text(error.get("type"))) or ModelBroke
+    return kind(
+        f"the provider reports {code or 'an error'}: {source.quote(as_text(error.get('message')))}",
+        model=source.model,
+        code=code,
+        request_id=request_id,
+        should_retry=False if code in _FINAL_CODES else None,
+    )
+
+
+def retry_after(headers: httpx2.Headers, *, now: float) -> float | None:
+    """Return the seconds that a server asks to wait; `now` is the time of day, which an HTTP date is held against."""
+    milliseconds = _seconds(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _seconds(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_missing_route(error: ModelError) -> bool:
+    """Tell whether the server has no such route: it answered 404, 405 or 501, and not about a model or an item."""
+    cause = error.__cause__
+    if not isinstance(cause, openai.APIStatusError):
+        return False
+    if error.status != httpx2.codes.NOT_FOUND:
+        return error.status in (httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED)
+    about = as_object(cause.body).get("param")
+    named = error.model.partition(":")[2] in _words(cause)
+    return error.code != "model_not_found" and not about and not named
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _silent(error: BaseException | None, source: Source) -> ModelError:
+    return ModelTimeout(f"no answer in time from {source.address} ({type(error).__name__})", model=source.model)
+
+
+def _code_of(error: Mapping[str, Any]) -> str | None:
+    code = error.get("code")
+    if code is None:
+        code = error.get("type")
+    return str(code) if isinstance(code, str | int) and code else None
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body = as_object(error.body)
+    return as_text(body.get("message")) or as_text(body.get("detail")) or str(error.body or "nothing")
+
+
+def _advice(kind: type[ModelError], status: int) -> str:
+    if kind is ModelUnauthorized:
+        return " (check OPENAI_API_KEY or api_key)"
+    if status in (httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED):
+        return " (check the model's name, and OPENAI_BASE_URL or base_url)"
+    return ""

@@ -1,0 +1,218 @@
+"""Answers in the wire format of the Responses API, streamed and whole, from strict servers and from lenient ones."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from pydantic_core import from_json
+
+from assistant_kit.entries import FinishReason
+from assistant_kit.errors import ModelBroke
+from assistant_kit.events import ReasoningToken, RefusalToken, Token
+from assistant_kit.messages import AssistantMessage, OutputItem, ProviderItem, Reasoning, ToolCall
+from assistant_kit.models._openai.body import dump
+from assistant_kit.models._openai.failures import Source, reported
+from assistant_kit.models._openai.lenient import as_count, as_list, as_object, as_text
+from assistant_kit.models._openai.sse import data_of
+from assistant_kit.models._openai.template import DeltaTemplate
+from assistant_kit.protocols.model import Emit, ModelResponse
+from assistant_kit.usage import Usage
+
+_TEXT_DELTA = "response.output_text.delta"
+_INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+class ResponsesAnswer:
+    """Gathers one answer; `emit` takes the deltas of a streamed one, None when nobody reads along.
+
+    Items are taken when they are done, else from the end of the answer, else the text from its deltas: servers differ
+    in what they send.
+    """
+
+    def __init__(self, source: Source, emit: Emit | None) -> None:
+        self.request_id: str | None = None
+        self.over = False
+        self._source = source
+        self._emit = emit
+        self._texts: list[str] = []
+        self._done: list[dict[str, Any]] = []
+        self._end: dict[str, Any] = {}
+        self._template = DeltaTemplate(b"delta", _text_delta)
+        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "response.refusal.delta": self._refusal_delta,
+            "response.reasoning_summary_part.added": self._reasoning_part,
+            "response.reasoning_summary_text.delta": self._reasoning_delta,
+            "response.reasoning_text.delta": self._reasoning_delta,
+            "response.output_item.done": self._item_done,
+            "response.completed": self._finished,
+            "response.incomplete": self._finished,
+            "response.failed": self._finished,
+            "error": self._error,
+        }
+
+    def event(self, block: bytes) -> None:
+        """Read the next event. Raises ModelError."""
+        text = self._template.text_of(block)
+        if text is None:
+            self._parsed(block)
+            return
+        self._texts.append(text)
+        if self._emit is not None:
+            self._emit(Token(text))
+
+    def body(self, data: bytes) -> None:
+        """Read a whole body. Raises ModelError."""
+        response = self._object(data)
+        if "output" not in response and (error := as_object(response.get("error"))):
+            raise reported(error, self._source, self.request_id)
+        if type(response.get("output")) is not list and response.get("status") != "failed":
+            raise self._broke(f"what came back is no response: {self._quote(data)}")
+        self._finished({"response": response})
+        if self._emit is not None:
+            for item in self.response().items:
+                if isinstance(item, AssistantMessage) and item.text:
+                    self._emit(Token(item.text))
+
+    def response(self) -> ModelResponse:
+        """Return the whole answer. Raises ModelBroke when its end has not come."""
+        if not self.over:
+            raise self._broke("the stream ended early, without an event that ends the answer")
+        items = self._items()
+        return ModelResponse(
+            items=items,
+            usage=_usage(self._end),
+            model=as_text(self._end.get("model")) or self._source.model.partition(":")[2],
+            finish=self._finish(items),
+        )
+
+    def _parsed(self, block: bytes) -> None:
+        data = data_of(block)
+        if not data or data == b"[DONE]":
+            return
+        event = self._object(data)
+        kind = as_text(event.get("type"))
+        if kind == _TEXT_DELTA:
+            self._text_delta(block, as_text(event.get("delta")))
+        elif (handler := self._handlers.get(kind)) is not None:
+            handler(event)
+        elif not kind and "error" in event:
+            self._error(event)
+
+    def _text_delta(self, block: bytes, text: str) -> None:
+        self._texts.append(text)
+        self._template.learn(block, text)
+        if self._emit is not None and text:
+            self._emit(Token(text))
+
+    def _refusal_delta(self, event: dict[str, Any]) -> None:
+        text = as_text(event.get("delta"))
+        if self._emit is not None and text:
+            self._emit(RefusalToken(text))
+
+    def _reasoning_delta(self, event: dict[str, Any]) -> None:
+        text = as_text(event.get("delta"))
+        if self._emit is not None and text:
+            self._emit(ReasoningToken(text))
+
+    def _reasoning_part(self, event: dict[str, Any]) -> None:
+        if self._emit is not None and as_count(event.get("summary_index")):
+            self._emit(ReasoningToken("\n\n"))
+
+    def _item_done(self, event: dict[str, Any]) -> None:
+        self._done.append(as_object(event.get("item")))
+
+    def _finished(self, event: dict[str, Any]) -> None:
+        response = self._end = as_object(event.get("response"))
+        status = as_text(response.get("status")) or as_text(event.get("type")).removeprefix("response.")
+        if status == "failed":
+            raise reported(as_object(response.get("error")), self._source, self.request_id)
+        if status not in ("completed", "incomplete", ""):
+            raise self._broke(f"the answer is {status!r}, which is no end")
+        self.over = True
+
+    def _error(self, event: dict[str, Any]) -> None:
+        raise reported(as_object(event.get("error")) or event, self._source, self.request_id)
+
+    def _items(self) -> tuple[OutputItem, ...]:
+        raw = self._done or [as_object(item) for item in as_list(self._end.get("output"))]
+        seen: set[str] = set()
+        items = tuple(_item(item, seen) for item in raw if item)
+        text = "".join(self._texts)
+        if text and not any(isinstance(item, AssistantMessage) for item in items):
+            return (AssistantMessage(text=text), *items)
+        return items
+
+    def _finish(self, items: tuple[OutputItem, ...]) -> FinishReason:
+        if details := as_object(self._end.get("incomplete_details")):
+            return _INCOMPLETE.get(as_text(details.get("reason")), "other")
+        if self._end.get("status") == "incomplete":
+            return "other"
+        return "tool_calls" if any(isinstance(item, ToolCall) for item in items) else "stop"
+
+    def _object(self, data: bytes) -> dict[str, Any]:
+        try:
+            value = from_json(data)
+        except ValueError as error:
+            raise self._broke(f"what came back is not JSON: {self._quote(data)}") from error
+        if type(value) is not dict:
+            raise self._broke(f"what came back is no JSON object: {self._quote(data)}")
+        return as_object(value)
+
+    def _quote(self, data: bytes) -> str:
+        return self._source.quote(data.decode(errors="replace"))
+
+    def _broke(self, message: str) -> ModelBroke:
+        return ModelBroke(message, model=self._source.model, request_id=self.request_id)
+
+
+def _text_delta(block: bytes) -> str | None:
+    event = as_object(from_json(data_of(block)))
+    return as_text(event.get("delta")) if event.get("type") == _TEXT_DELTA else None
+
+
+def _item(item: dict[str, Any], seen: set[str]) -> OutputItem:
+    match item.get("type"):
+        case "message":
+            return _message(item)
+        case "function_call":
+            return _call(item, seen)
+        case "reasoning":
+            parts = as_list(item.get("summary")) or as_list(item.get("content"))
+            text = "\n\n".join(as_text(as_object(part).get("text")) for part in parts)
+            return Reasoning(text=text, raw=dump(item).decode())
+        case kind:
+            return ProviderItem(type=as_text(kind), raw=dump(item).decode())
+
+
+def _message(item: dict[str, Any]) -> AssistantMessage:
+    content = item.get("content")
+    parts = [as_object(part) for part in as_list(content)]
+    refusal = "".join(as_text(part.get("refusal")) for part in parts)
+    text = as_text(content) or "".join(as_text(part.get("text")) for part in parts)
+    return AssistantMessage(text=text, refusal=refusal or None, raw=dump(item).decode())
+
+
+def _call(item: dict[str, Any], seen: set[str]) -> ToolCall:
+    call_id = as_text(item.get("call_id"))
+    arguments = item.get("arguments")
+    if not call_id or call_id in seen:  # it must be answered by its own id
+        call_id = f"call_{uuid4().hex}"
+    seen.add(call_id)
+    if type(arguments) is not str:
+        arguments = "" if arguments is None else dump(arguments).decode()
+    whole = {**item, "call_id": call_id, "arguments": arguments}
+    return ToolCall(
+        call_id=call_id, name=as_text(item.get("name")), arguments=arguments, raw=dump(whole).decode()
+    )
+
+
+def _usage(response: dict[str, Any]) -> Usage:
+    usage = as_object(response.get("usage"))
+    return Usage(
+        requests=1,
+        input_tokens=as_count(usage.get("input_tokens")),
+        output_tokens=as_count(usage.get("output_tokens")),
+        cached_tokens=as_count(as_object(usage.get("input_tokens_details")).get("cached_tokens")),
+        reasoning_tokens=as_count(as_object(usage.get("output_tokens_details")).get("reasoning_tokens")),
+        reported=bool(usage),
+    )

@@ -1,0 +1,1 @@
+"""The contracts: what can be replaced. One file, one protocol."""

@@ -1,0 +1,79 @@
+"""The contract of a language model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from assistant_kit.deadline import Deadline
+from assistant_kit.entries import FinishReason
+from assistant_kit.events import Delta
+from assistant_kit.messages import AssistantMessage, Item, JsonObject, OutputItem, ToolCall
+from assistant_kit.settings import ModelSettings
+from assistant_kit.tool_spec import HostedTool, ToolSpec
+from assistant_kit.usage import Usage
+
+Emit: TypeAlias = Callable[[Delta], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSchema:
+    """The JSON schema that the answer has to fit; `name` is what the provider sees."""
+
+    name: str
+    schema: JsonObject
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """One question to a model. `stream` tells whether a reader wants deltas as they come."""
+
+    instructions: str = ""
+    items: Sequence[Item]
+    tools: Sequence[ToolSpec | HostedTool] = ()
+    output: OutputSchema | None = None
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    stream: bool = True
+    deadline: Deadline = field(default_factory=Deadline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelResponse:
+    """One whole answer. `model` is the name that the server gave."""
+
+    items: tuple[OutputItem, ...]
+    usage: Usage
+    model: str
+    finish: FinishReason = "stop"
+
+    @property
+    def text(self) -> str:
+        """The text of the answer."""
+        return "".join(item.text for item in self.items if isinstance(item, AssistantMessage))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the model asks for, in its order."""
+        return tuple(item for item in self.items if isinstance(item, ToolCall))
+
+
+class Model(Protocol):
+    """A language model, or what stands in for one."""
+
+    @property
+    def name(self) -> str:
+        """The name in journals, events and errors, such as `openai:gpt-5.6-luna`."""
+        ...
+
+    async def respond(self, request: ModelRequest, emit: Emit) -> ModelResponse:
+        """Answer a request.
+
+        `emit` takes each delta as it comes when `request.stream` is true and is not called otherwise. A response is
+        whole: an answer that was cut off is a `ModelBroke`, and every failure is a `ModelError`. Leaving by
+        cancellation stops the work.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free connections; the model is not used afterwards. May be called twice."""
+        ...

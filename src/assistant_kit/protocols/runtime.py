@@ -1,0 +1,46 @@
+"""The contract of what makes a turn durable: the one seam through which the run loop does everything that counts.
+
+The journal is the first implementation; a durable-execution engine is a small adapter.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from assistant_kit.entries import ApprovalDecided, Measured, ToolFinished, ToolStarted, TurnFinished
+
+Standing: TypeAlias = Literal["run", "finished", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What to do with a call: `run` it; its outcome is recorded (`finished`); or an earlier worker has started it
+    and it must not be run again (`lost`). `started` is the record under which it runs.
+    """
+
+    standing: Standing
+    started: ToolStarted
+    finished: ToolFinished | None = None
+
+
+class Runtime(Protocol):
+    """Records what a turn does, and answers from the record what was done before."""
+
+    async def step(self, key: str, run: Callable[[], Awaitable[Measured]]) -> Measured:
+        """Return the entry recorded under `key` in this turn, or run and record what it returns.
+
+        What is recorded is durable before the next `claim` or `finish` returns.
+        """
+        ...
+
+    async def claim(self, calls: Sequence[ToolStarted]) -> Sequence[Claim]:
+        """Record that these tools are about to be called; durable on return, with everything before it."""
+        ...
+
+    def decision(self, call_id: str, arguments_hash: str) -> ApprovalDecided | None:
+        """Return what was decided on a call that needs approval; None while nobody has decided."""
+        ...
+
+    async def finish(self, entry: TurnFinished) -> None:
+        """Record the end or the pause of the turn and give up the right to write."""
+        ...

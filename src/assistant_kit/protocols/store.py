@@ -1,0 +1,145 @@
+"""The contract of a place where journals live.
+
+A store keeps opaque records in order and guards who may write. It is reached only through a handle that is bound to
+one user. `assistant_kit.testing.conformance` has the tests that every store passes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+TurnState: TypeAlias = Literal["idle", "open", "waiting"]
+"""Whether a turn is unfinished (`open`) or paused until somebody decides (`waiting`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRecord:
+    """A record to append. `record_id` is unique in its conversation, so that a repeated append is recognised."""
+
+    record_id: str
+    kind: str
+    body: bytes
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A stored record. `total_tokens` is the sum of `tokens` up to and with this one; `at` is the store's time."""
+
+    seq: int
+    record_id: str
+    kind: str
+    body: bytes
+    tokens: int
+    total_tokens: int
+    fence: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to write to a conversation. `fence` grows with every claim.
+
+    `seq` is the number of records when the lease was taken; `open_turn` is the seq of the first record of the turn
+    that is not finished, if `state` is not `idle`.
+    """
+
+    conversation: str
+    owner: str
+    fence: int
+    seq: int
+    state: TurnState = "idle"
+    open_turn: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationInfo:
+    """What a list of conversations shows. Times are the store's, in seconds since 1970."""
+
+    conversation: str
+    records: int
+    state: TurnState
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One atomic write.
+
+    It takes place if `lease` is still the newest one and the conversation has exactly `expected_seq` records, or has
+    exactly these records already (an append that was repeated because its acknowledgement was lost).
+    `state` and `open_turn` replace those of the conversation; `release` gives the lease up in the same write.
+    """
+
+    lease: Lease
+    expected_seq: int
+    records: Sequence[NewRecord]
+    state: TurnState
+    open_turn: int | None
+    release: bool = False
+
+
+class UserStore(Protocol):
+    """The journals of one user. A foreign conversation behaves as one that does not exist."""
+
+    async def claim(self, conversation: str, *, owner: str, ttl: float) -> Lease:
+        """Take the lease for `ttl` seconds, making the conversation when it is new.
+
+        The store's own clock decides. The same `owner` may claim again: that is a new fence.
+        Raises ConversationBusy with the seconds after which the holder's lease ends.
+        """
+        ...
+
+    async def renew(self, lease: Lease, *, ttl: float) -> None:
+        """Let the lease end `ttl` seconds from now. Raises LeaseLost if it has passed to somebody else."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease up; does nothing when it has passed to somebody else."""
+        ...
+
+    async def append(self, write: Append) -> None:
+        """Write records, all or none, durable on return.
+
+        Raises LeaseLost when a newer lease exists, ConversationConflict when the number of records differs.
+        """
+        ...
+
+    async def read(
+        self,
+        conversation: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        max_tokens: int | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Record]:
+        """Return records in order: those with `after` < seq < `before`, of these the newest that are together at most
+        `max_tokens`, of these the newest `limit`. Raises ConversationNotFound.
+        """
+        ...
+
+    async def locate(self, conversation: str, record_id: str) -> int | None:
+        """Return the seq of a record by its id; None when there is none."""
+        ...
+
+    async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
+        """Return conversations, the last changed first; `before` is an `updated_at` to go on from."""
+        ...
+
+    async def delete(self, conversation: str) -> None:
+        """Delete a conversation with its records. Raises ConversationNotFound, or ConversationBusy if it is leased."""
+        ...
+
+
+class Store(Protocol):
+    """A place where journals live."""
+
+    def for_user(self, user: str) -> UserStore:
+        """Return the handle through which alone the data of `user` is reached."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free what is held; the store is not used afterwards. May be called twice."""
+        ...

@@ -1,0 +1,48 @@
+"""What is loaded when it is first used: the names of the package root, and the backends behind addresses."""
+
+from importlib import import_module
+from typing import Any
+
+from assistant_kit.errors import UnknownModel, UnknownStore
+
+MODELS: dict[str, tuple[str, str]] = {
+    "openai": ("assistant_kit.models.openai", "OpenAI"),
+}
+"""Providers of model strings such as `openai:gpt-5.6-luna`."""
+
+STORES: dict[str, tuple[str, str]] = {
+    "sqlite:": ("assistant_kit.stores.sqlite", "SQLiteStore"),
+}
+"""Schemes of store addresses such as `sqlite:///chat.db`."""
+
+IN_MEMORY = "memory:"
+MEMORY_STORE = ("assistant_kit.stores.memory", "MemoryStore")
+FUNCTION_TOOLS = ("assistant_kit.toolsets.functions", "FunctionTools")
+OUTPUT_TYPE = ("assistant_kit.output_type", "output_type")
+SESSION = ("assistant_kit.session", "Session")
+READ_HISTORY = ("assistant_kit.session", "read_history")
+BACKGROUND_COUNTER = ("assistant_kit.token_counters.background", "BackgroundCounter")
+
+
+def load(place: tuple[str, str]) -> Any:
+    """Return the object of a module, by (module, name); the module is imported when it was not yet."""
+    module, name = place
+    return getattr(import_module(module), name)
+
+
+def make_model(address: str) -> Any:
+    """Return the model that `provider:name` stands for. Raises UnknownModel."""
+    provider, separator, name = address.partition(":")
+    if provider not in MODELS or not separator or not name.strip():
+        raise UnknownModel(address, tuple(MODELS))
+    return load(MODELS[provider])(name.strip())
+
+
+def make_store(address: str) -> Any:
+    """Return the store that an address stands for; nothing is opened yet. Raises UnknownStore."""
+    if address == IN_MEMORY:
+        return load(MEMORY_STORE)()
+    for scheme, place in STORES.items():
+        if address.startswith(scheme):
+            return load(place).from_address(address)
+    raise UnknownStore(address, (IN_MEMORY, *STORES))

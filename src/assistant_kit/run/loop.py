@@ -1,0 +1,204 @@
+"""The run loop: ask the model, make the calls it asks for, until it answers.
+
+It is written as if nothing ever failed: every step goes through the runtime, which answers from the record what was
+done before a crash, so that going on with a turn is running it again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from assistant_kit.conversation import Block
+from assistant_kit.entries import Measured, ModelResponded, ToolFinished, TurnFinished
+from assistant_kit.errors import OutputInvalid, StepLimitExceeded
+from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracted
+from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
+from assistant_kit.protocols.model import ModelRequest, ModelResponse
+from assistant_kit.protocols.policy import Call
+from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.run.result import CallResult, Result
+from assistant_kit.run.tool_calls import answer_calls, parsed_arguments
+from assistant_kit.run.turn import TurnRun, through
+from assistant_kit.usage import Usage
+
+_REPAIR = (
+    "Your last answer does not fit the required format: {problems}\n"
+    "Answer again with JSON that fits the schema, and nothing else."
+)
+
+
+async def run_turn(run: TurnRun) -> Result[Any]:
+    """Run a turn up to its answer, or up to a call that waits for approval, and record its end.
+
+    Raises every AssistantKitError that ends a run; the turn is then still open in the record.
+    """
+    prompt: DeveloperMessage | None = None
+    for step in range(1, run.parts.settings.limits.max_steps + 1):
+        response = await _ask_model(run, step, prompt)
+        calls = [item for item in response.items if isinstance(item, ToolCall)]
+        if calls:
+            prompt = None
+            if waiting := await answer_calls(run, step, calls):
+                return _paused(run, response, waiting)
+            continue
+        try:
+            return _completed(run, response)
+        except OutputInvalid as error:
+            if prompt is not None:
+                raise
+            prompt = DeveloperMessage(text=_REPAIR.format(problems=error.problems))
+            run.emit(TextRetracted(text=error.text))
+    raise StepLimitExceeded(run.parts.settings.limits.max_steps)
+
+
+async def close_turn(run: TurnRun, result: Result[Any]) -> Result[Any]:
+    """Record the end of a turn that `run_turn` has brought to a result, and tell the reader."""
+    await run.runtime.finish(TurnFinished(turn=run.id, outcome=result.status, usage=result.usage))
+    run.emit(Complete(output=result.output, status=result.status, usage=result.usage))
+    return result
+
+
+async def _ask_model(run: TurnRun, step: int, prompt: DeveloperMessage | None) -> ModelResponded:
+    async def ask() -> Measured:
+        run.during = "a model call"
+        request = _request(run, prompt)
+        response = await _through_policies(run, request)
+        entry = ModelResponded(
+            turn=run.id,
+            step=step,
+            model=response.model,
+            items=_with_call_ids(response.items, f"call_{run.id}_{step}"),
+            finish=response.finish,
+            usage=response.usage,
+            prompt=prompt,
+        )
+        return run.measure(entry)
+
+    measured = await run.runtime.step(str(step), ask)
+    run.add(measured)
+    entry = measured.entry
+    assert isinstance(entry, ModelResponded)  # noqa: S101  (what is recorded under the number of a step)
+    return entry
+
+
+async def _through_policies(run: TurnRun, request: ModelRequest) -> ModelResponse:
+    emit = run.emit
+
+    def emit_delta(delta: Delta) -> None:
+        call.started = True
+        emit(delta)
+
+    async def attempt() -> ModelResponse:
+        return await model.respond(request, emit_delta)
+
+    model = run.parts.model
+    call = Call(kind="model", name=model.name, attempt=attempt, deadline=request.deadline, notify=emit)
+    return await through(run.parts.policies, call)
+
+
+def _request(run: TurnRun, prompt: DeveloperMessage | None) -> ModelRequest:
+    parts = run.parts
+    extra = () if prompt is None else (_block(prompt, run.about.counter),)
+    return ModelRequest(
+        instructions=parts.instructions,
+        items=run.pack(*extra),
+        tools=run.about.catalog.listed,
+        output=None if parts.output is None else parts.output.schema,
+        settings=parts.settings.model,
+        stream=run.about.stream,
+        deadline=run.about.deadline,
+    )
+
+
+def _block(prompt: DeveloperMessage, counter: TokenCounter) -> Block:
+    return Block(items=(prompt,), tokens=counter.count(prompt.text) + _FRAMING)
+
+
+_FRAMING = 8
+"""Tokens around a message, at most."""
+
+
+def _with_call_ids(items: tuple[OutputItem, ...], prefix: str) -> tuple[OutputItem, ...]:
+    """Give calls an id where the server gave none or gave one twice."""
+    seen: set[str] = set()
+    named: list[OutputItem] = []
+    for index, item in enumerate(items):
+        if isinstance(item, ToolCall):
+            if not item.call_id or item.call_id in seen:
+                item = replace(item, call_id=f"{prefix}_{index}", raw=None)  # noqa: PLW2901  (the named twin)
+            seen.add(item.call_id)
+        named.append(item)
+    return tuple(named)
+
+
+def _completed(run: TurnRun, response: ModelResponded) -> Result[Any]:
+    text = _text(response)
+    refusal = _refusal(response)
+    if run.parts.output is None:
+        output: Any = text
+    elif refusal is not None:
+        raise OutputInvalid(refusal, "the model refused to answer")
+    else:
+        output = run.parts.output.parse(text)
+    return _result(run, response, output=output)
+
+
+def _paused(run: TurnRun, response: ModelResponded, waiting: Sequence[ToolCall]) -> Result[Any]:
+    for call in waiting:
+        run.emit(ApprovalRequired(call_id=call.call_id, tool=call.name, arguments=parsed_arguments(call)))
+    return replace(_result(run, response, output=None), status="waiting")
+
+
+def _result(run: TurnRun, response: ModelResponded, *, output: Any) -> Result[Any]:
+    return Result(
+        output=output,
+        text=_text(response),
+        refusal=_refusal(response),
+        finish=response.finish,
+        messages=tuple(item for block in run.current.blocks for item in block.items),
+        usage=usage_of(run.entries),
+        tool_calls=calls_of(run.entries),
+        turn=run.id,
+        conversation=run.about.conversation,
+    )
+
+
+def usage_of(entries: Sequence[Measured]) -> Usage:
+    """Return what the model calls among these entries used together."""
+    total = Usage()
+    for measured in entries:
+        if isinstance(measured.entry, ModelResponded):
+            total += measured.entry.usage
+    return total
+
+
+def calls_of(entries: Sequence[Measured]) -> tuple[CallResult, ...]:
+    """Return the tool calls among these entries with what became of them, in the order in which they were asked for."""
+    finished = {m.entry.call_id: m.entry for m in entries if isinstance(m.entry, ToolFinished)}
+    calls: list[CallResult] = []
+    for measured in entries:
+        if not isinstance(measured.entry, ModelResponded):
+            continue
+        for item in measured.entry.items:
+            if isinstance(item, ToolCall):
+                end = finished.get(item.call_id)
+                calls.append(
+                    CallResult(
+                        call_id=item.call_id,
+                        tool=item.name,
+                        arguments=item.arguments,
+                        outcome=None if end is None else end.outcome,
+                        content=() if end is None else end.content,
+                    )
+                )
+    return tuple(calls)
+
+
+def _text(response: ModelResponded) -> str:
+    return "".join(item.text for item in response.items if isinstance(item, AssistantMessage))
+
+
+def _refusal(response: ModelResponded) -> str | None:
+    said = [item.refusal for item in response.items if isinstance(item, AssistantMessage) and item.refusal]
+    return "".join(said) or None
+

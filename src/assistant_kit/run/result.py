@@ -1,0 +1,52 @@
+"""What a run returns."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from assistant_kit.entries import FinishReason
+from assistant_kit.messages import Item, Outcome, Part, text_of
+from assistant_kit.usage import Usage
+
+OutputT = TypeVar("OutputT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """A tool call of a run and what became of it. `arguments` is JSON text; `outcome` is None while it waits."""
+
+    call_id: str
+    tool: str
+    arguments: str
+    outcome: Outcome | None
+    content: tuple[Part, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of the call's result."""
+        return text_of(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Generic[OutputT]):
+    """What a run returns.
+
+    `output` is the answer: text, or a value of `output_type`; None while `status` is `waiting`. `text` is the answer
+    as the model wrote it and `refusal` what it said if it refused. `finish` is `length` when the answer was cut off
+    at the token limit. `messages` are the items of this turn, `usage` its requests and tokens.
+    """
+
+    output: OutputT
+    text: str
+    refusal: str | None = None
+    status: Literal["completed", "waiting"] = "completed"
+    finish: FinishReason = "stop"
+    messages: tuple[Item, ...]
+    usage: Usage
+    tool_calls: tuple[CallResult, ...]
+    turn: str
+    conversation: str | None = None
+
+    @property
+    def waiting_for(self) -> tuple[CallResult, ...]:
+        """The calls that wait for approval."""
+        return tuple(call for call in self.tool_calls if call.outcome is None)

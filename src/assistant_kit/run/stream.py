@@ -1,0 +1,92 @@
+"""A run that is read while it goes on."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from assistant_kit.errors import AssistantKitError, InputError
+from assistant_kit.events import Error, Event
+from assistant_kit.run.emitter import EventBuffer
+from assistant_kit.run.result import Result
+
+OutputT = TypeVar("OutputT")
+
+
+class RunStream(Generic[OutputT]):
+    """The events of a run, as they come; an asynchronous context manager and iterator.
+
+    The last event is `complete` or `error`; after an `error` the iteration raises it. Leaving early stops the work,
+    closes the turn and frees the conversation before `async with` ends.
+    """
+
+    def __init__(self, start: Callable[[Callable[[Event], None]], Awaitable[Result[OutputT]]]) -> None:
+        """Take what runs the turn and tells its events to a function."""
+        self._start = start
+        self._buffer = EventBuffer()
+        self._group: TaskGroup | None = None
+        self._result: Result[OutputT] | None = None
+        self._error: Exception | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the run."""
+        if self._group is not None:
+            message = "a stream is entered once: call stream() again for another run"
+            raise InputError(message)
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._work)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the run if it still goes on, and wait until it is closed."""
+        assert self._group is not None  # noqa: S101  (entered)
+        self._group.cancel_scope.cancel()
+        # The group is told of no error, so that one raised in the body leaves as itself.
+        await self._group.__aexit__(None, None, None)
+
+    def __aiter__(self) -> Self:
+        """Iterate over the events."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event. Raises the error of the run after its `error` event."""
+        if self._group is None:
+            message = "enter the stream first: async with assistant.stream(…) as run"
+            raise InputError(message)
+        event = await self._buffer.get()
+        if event is not None:
+            return event
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    async def arrived(self) -> Sequence[Event]:
+        """Wait for the next event and return it with all that have arrived; an empty sequence ends the stream."""
+        try:
+            first = await self.__anext__()
+        except StopAsyncIteration:
+            return ()
+        return (first, *self._buffer.take())
+
+    async def result(self) -> Result[OutputT]:
+        """Read what is left and return the result. Raises the error of the run."""
+        async for _ in self:
+            pass
+        assert self._result is not None  # noqa: S101  (a stream without error ends with a result)
+        return self._result
+
+    async def _work(self) -> None:
+        try:
+            self._result = await self._start(self._buffer.put)
+        except AssistantKitError as error:
+            self._error = error
+            self._buffer.put(Error(error=error))
+        except Exception as error:  # noqa: BLE001  (raised to the reader)
+            self._error = error
+        finally:
+            self._buffer.close()

@@ -1,0 +1,53 @@
+"""All tools of an assistant, whatever toolset they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assistant_kit.errors import DuplicateTool
+from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.tool_spec import HostedTool, ToolSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The tools on offer at one moment. `listed` is what a model is told, hosted tools included."""
+
+    listed: tuple[ToolSpec | HostedTool, ...]
+    tools: dict[str, tuple[Toolset, ToolSpec]]
+
+
+class Toolbox:
+    """Gathers the tools of several toolsets; one name belongs to one tool."""
+
+    def __init__(self, toolsets: Sequence[Toolset], hosted: Sequence[HostedTool] = (), *, connected: bool) -> None:
+        """Take toolsets in the order in which their tools are listed, and hosted tools, which come last.
+
+        `connected` tells whether any of them must be entered before it can be used.
+        """
+        self.toolsets = tuple(toolsets)
+        self.connected = connected
+        self._hosted = tuple(hosted)
+        self._lists: list[Sequence[ToolSpec]] = []
+        self._catalog: Catalog | None = None
+
+    async def catalog(self) -> Catalog:
+        """Return the tools on offer now: the same object while nothing has changed. Raises DuplicateTool."""
+        lists = [await toolset.tools() for toolset in self.toolsets]
+        same = len(lists) == len(self._lists) and all(map(_is, lists, self._lists))
+        if self._catalog is None or not same:
+            self._catalog = self._gather(lists)
+            self._lists = lists
+        return self._catalog
+
+    def _gather(self, lists: Sequence[Sequence[ToolSpec]]) -> Catalog:
+        tools: dict[str, tuple[Toolset, ToolSpec]] = {}
+        for toolset, specs in zip(self.toolsets, lists, strict=True):
+            for spec in specs:
+                if spec.name in tools:
+                    raise DuplicateTool(spec.name, (tools[spec.name][1].origin, spec.origin))
+                tools[spec.name] = (toolset, spec)
+        return Catalog(listed=(*(spec for _, spec in tools.values()), *self._hosted), tools=tools)
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other

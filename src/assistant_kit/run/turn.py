@@ -1,0 +1,113 @@
+"""What a turn in progress knows."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from assistant_kit.context_window import Window
+from assistant_kit.conversation import Block, Turn, extended, measure, turns_of
+from assistant_kit.deadline import Deadline
+from assistant_kit.entries import Entry, Measured
+from assistant_kit.events import Event
+from assistant_kit.messages import Item
+from assistant_kit.protocols.model import Model
+from assistant_kit.protocols.output import Output
+from assistant_kit.protocols.policy import Call, Policy
+from assistant_kit.protocols.runtime import Runtime
+from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.run.toolbox import Catalog
+from assistant_kit.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What stays the same over the runs of an assistant. `output` is None for plain text."""
+
+    model: Model
+    instructions: str
+    output: Output[Any] | None
+    settings: Settings
+    policies: Sequence[Policy]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What is the same for every turn that one call of `run` or `stream` may have to run."""
+
+    parts: Parts
+    user: str | None
+    conversation: str | None
+    catalog: Catalog
+    window: Window
+    counter: TokenCounter
+    deadline: Deadline
+    emit: Callable[[Event], None]
+    stream: bool
+
+
+class TurnRun:
+    """A turn in progress. `entries` begins with its turn_started; `during` says what it is doing, for errors."""
+
+    def __init__(
+        self, about: Circumstances, *, runtime: Runtime, history: Sequence[Turn] = (), started: Measured
+    ) -> None:
+        """Begin, or begin again, the turn that `started` names."""
+        self.id = started.entry.turn
+        self.about = about
+        self.parts = about.parts
+        self.runtime = runtime
+        self.emit = about.emit
+        self.during = "the start of the run"
+        self.entries = [started]
+        self._history = history
+        self.current = turns_of(self.entries, about.counter)[-1]
+
+    def add(self, *entries: Measured) -> None:
+        """Add what has happened."""
+        self.entries += entries
+        self.current = extended(self.current, entries, self.about.counter)
+
+    def measure(self, entry: Entry) -> Measured:
+        """Count what an entry adds to a request."""
+        return measure(entry, self.about.counter)
+
+    def pack(self, *extra: Block) -> tuple[Item, ...]:
+        """Return the items of the next request: what fits of the history, then this turn and `extra`.
+
+        Raises CannotFit. What was left out once stays out, so that the requests of one run share their beginning.
+        """
+        current = self.current
+        if extra:
+            tokens = current.tokens + sum(block.tokens for block in extra)
+            current = replace(current, blocks=(*current.blocks, *extra), tokens=tokens)
+        output = self.parts.output
+        overhead = self.about.window.overhead(
+            self.parts.instructions, self.about.catalog.listed, None if output is None else output.schema
+        )
+        packed = self.about.window.pack(overhead, self._history, current)
+        self._history = self._history[packed.dropped_turns :]
+        return packed.items
+
+
+async def through(policies: Sequence[Policy], call: Call[T]) -> T:
+    """Make a call through policies, the first one outermost."""
+    if not policies:
+        return await call.attempt()
+    attempt = call.attempt
+    for policy in reversed(policies[1:]):
+        attempt = _within(policy, call, attempt)
+    call.attempt = attempt
+    return await policies[0].around(call)
+
+
+def _within(policy: Policy, call: Call[T], attempt: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    async def around() -> T:
+        outer, call.attempt = call.attempt, attempt
+        try:
+            return await policy.around(call)
+        finally:
+            call.attempt = outer
+
+    return around

@@ -1,0 +1,1 @@
+"""What makes a turn durable, one implementation a file."""

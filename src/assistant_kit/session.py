@@ -1,0 +1,256 @@
+"""Runs on a stored conversation: claimed, whatever was left unfinished before it finished first, then recorded."""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import anyio
+
+from assistant_kit.conversation import Turn, measure, turns_of
+from assistant_kit.entries import ApprovalDecided, Measured, TurnStarted
+from assistant_kit.errors import (
+    ApprovalPending,
+    AssistantKitError,
+    ConversationBusy,
+    InputError,
+    Interrupted,
+    LeaseLost,
+    StoreError,
+)
+from assistant_kit.events import Complete, Event, Token
+from assistant_kit.journal_json import decode
+from assistant_kit.messages import UserMessage
+from assistant_kit.protocols.store import Lease, Record, UserStore
+from assistant_kit.replay import record_of
+from assistant_kit.run.conduct import conduct
+from assistant_kit.run.emitter import ignore
+from assistant_kit.run.history import HistoryTurn, history_of
+from assistant_kit.run.loop import calls_of, run_turn
+from assistant_kit.run.result import Result
+from assistant_kit.run.tool_calls import call_digest
+from assistant_kit.run.turn import Circumstances, TurnRun
+from assistant_kit.runtimes.journal import Journal
+
+_log = logging.getLogger("assistant_kit.run")
+_PAGE = 64
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Holding:
+    """A lease in use, and whether it has been given up already."""
+
+    lease: Lease
+    journal: Journal | None = None
+
+
+class Session:
+    """One user's conversation, for one run."""
+
+    def __init__(self, store: UserStore, about: Circumstances, conversation: str) -> None:
+        """Take the store's handle for the user, and what a run needs to know."""
+        self._store = store
+        self._about = about
+        self._conversation = conversation
+        self._settings = about.parts.settings.lease
+        self._owner = secrets.token_hex(8)
+
+    async def run(self, message: UserMessage, request_id: str | None) -> Result[Any]:
+        """Run a turn. A `request_id` that is on record gives the recorded result.
+
+        Raises ConversationBusy, ApprovalPending, Interrupted and all that ends a run.
+        """
+
+        async def work(holding: Holding) -> Result[Any]:
+            if request_id is not None:
+                recorded = await self._recorded(holding, request_id)
+                if recorded is not None:
+                    return recorded
+            await self._settle(holding)
+            return await self._new_turn(holding, message, request_id)
+
+        return await self._leased(work)
+
+    async def resume(self) -> Result[Any]:
+        """Go on with the turn that was interrupted or that waited for a decision. Raises InputError if there is none."""
+
+        async def work(holding: Holding) -> Result[Any]:
+            if holding.lease.state == "idle":
+                message = f"conversation {self._conversation!r} has no unfinished turn"
+                raise InputError(message)
+            return await self._go_on(holding, self._about.emit, release=True)
+
+        return await self._leased(work)
+
+    async def decide(self, call_id: str, *, approved: bool, by: str) -> None:
+        """Record a decision on a call that waits for approval. Raises InputError when no such call waits."""
+
+        async def work(holding: Holding) -> None:
+            entries = await self._open_turn(holding.lease)
+            waiting = {call.call_id: call for call in calls_of(entries) if call.outcome is None}
+            decided = record_of(entries).decisions if entries else {}
+            if holding.lease.state != "waiting" or call_id not in waiting or call_id in decided:
+                message = f"no call {call_id!r} of conversation {self._conversation!r} waits for approval"
+                raise InputError(message)
+            call = waiting[call_id]
+            holding.journal = Journal(self._store, holding.lease)
+            await holding.journal.decide(
+                ApprovalDecided(
+                    turn=entries[0].entry.turn,
+                    call_id=call_id,
+                    arguments_hash=call_digest(call.tool, call.arguments),
+                    approved=approved,
+                    by=by,
+                )
+            )
+
+        await self._leased(work)
+
+    async def _new_turn(self, holding: Holding, message: UserMessage, request_id: str | None) -> Result[Any]:
+        turn = secrets.token_hex(16)
+        entry = TurnStarted(turn=turn, input=message, request_id=request_id)
+        started = measure(entry, self._about.counter)
+        journal = holding.journal = Journal(self._store, holding.lease)
+        history = await self._history(None) if holding.lease.seq else ()
+        run = TurnRun(self._about, runtime=journal, history=history, started=started)
+        # What cannot be sent at all is refused before it is stored.
+        run.pack()
+        await journal.begin(started, record_id=_record_id(turn, request_id))
+        return await conduct(run)
+
+    async def _settle(self, holding: Holding) -> None:
+        """Finish a turn that a crash has left open, so that turns stay in order."""
+        if holding.lease.state == "open":
+            try:
+                await self._go_on(holding, ignore, release=False)
+            except StoreError:
+                raise
+            except AssistantKitError as error:
+                _log.warning("an interrupted turn of %r has ended: %s", self._conversation, error)
+            assert holding.journal is not None  # noqa: S101  (set by _go_on)
+            seq, state = holding.journal.seq, holding.journal.state
+            open_turn = None if state == "idle" else holding.lease.open_turn
+            holding.lease = replace(holding.lease, seq=seq, state=state, open_turn=open_turn)
+        if holding.lease.state == "waiting":
+            calls = calls_of(await self._open_turn(holding.lease))
+            raise ApprovalPending(self._conversation, [call.call_id for call in calls if call.outcome is None])
+
+    async def _go_on(self, holding: Holding, emit: Callable[[Event], None], *, release: bool) -> Result[Any]:
+        lease = holding.lease
+        entries = await self._open_turn(lease)
+        record = record_of(entries)
+        journal = holding.journal = Journal(self._store, lease, record=record, release=release)
+        history = await self._history(lease.open_turn)
+        run = TurnRun(self._about, runtime=journal, history=history, started=record.started)
+        run.emit = emit
+        return await conduct(run)
+
+    async def _recorded(self, holding: Holding, request_id: str) -> Result[Any] | None:
+        seq = await self._store.locate(self._conversation, _record_id("", request_id))
+        if seq is None:
+            return None
+        if seq == holding.lease.open_turn:
+            return await self._go_on(holding, self._about.emit, release=True)
+        record = record_of(await self._turn_at(seq))
+        assert record.finished is not None  # noqa: S101  (only the last turn can be open, and that is open_turn)
+        if record.finished.outcome != "completed":
+            raise Interrupted(request_id, record.finished.outcome, record.finished.reason)
+        journal = Journal(self._store, holding.lease, record=record)
+        run = TurnRun(self._about, runtime=journal, started=record.started)
+        run.emit = ignore
+        result = await run_turn(run)
+        self._about.emit(Token(result.text))
+        self._about.emit(Complete(output=result.output, status=result.status, usage=result.usage))
+        return result
+
+    async def _turn_at(self, seq: int) -> list[Measured]:
+        """Return the entries of the finished turn that begins at `seq`."""
+        entries: list[Measured] = []
+        while not entries or entries[-1].entry.kind != "turn_finished" or entries[-1].entry.outcome == "waiting":
+            after = seq - 1 + len(entries)
+            for measured in await self._read(after=after, before=after + 1 + _PAGE):
+                entries.append(measured)
+                if measured.entry.kind == "turn_finished" and measured.entry.outcome != "waiting":
+                    break
+        return entries
+
+    async def _open_turn(self, lease: Lease) -> list[Measured]:
+        return [] if lease.open_turn is None else await self._read(after=lease.open_turn - 1)
+
+    async def _history(self, before: int | None) -> Sequence[Turn]:
+        budget = self._about.parts.settings.window.budget
+        return turns_of(await self._read(before=before, max_tokens=budget), self._about.counter)
+
+    async def _read(
+        self, *, after: int = 0, before: int | None = None, max_tokens: int | None = None
+    ) -> list[Measured]:
+        records = await self._store.read(self._conversation, after=after, before=before, max_tokens=max_tokens)
+        return [_decoded(record, self._conversation) for record in records]
+
+    async def _leased(self, work: Callable[[Holding], Awaitable[T]]) -> T:
+        """Do work under a lease that is renewed meanwhile and given up afterwards; without it the work stops."""
+        holding = Holding(await self._claim())
+        outcome: list[T] = []
+        failures: list[Exception] = []
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep, holding.lease, failures, group.cancel_scope)
+                try:
+                    outcome.append(await work(holding))
+                except Exception as error:  # noqa: BLE001  (raised below, outside the group)
+                    failures.append(error)
+                group.cancel_scope.cancel()
+        finally:
+            if holding.journal is None or not holding.journal.released:
+                await self._give_up(holding.lease)
+        if failures:
+            raise failures[0]
+        return outcome[0]
+
+    async def _keep(self, lease: Lease, failures: list[Exception], scope: anyio.CancelScope) -> None:
+        while True:
+            await anyio.sleep(self._settings.ttl / 3)
+            try:
+                await self._store.renew(lease, ttl=self._settings.ttl)
+            except LeaseLost as error:
+                failures.append(error)
+                scope.cancel()
+            except StoreError as error:
+                _log.warning("the lease on %r is not renewed: %s", self._conversation, error)
+
+    async def _claim(self) -> Lease:
+        now = anyio.current_time()
+        give_up = min(now + self._settings.wait, self._about.deadline.at)
+        delay = 0.02
+        while True:
+            try:
+                return await self._store.claim(self._conversation, owner=self._owner, ttl=self._settings.ttl)
+            except ConversationBusy as busy:
+                now = anyio.current_time()
+                if now >= give_up:
+                    raise
+                pause = min(delay, max(busy.retry_after, 0.001), give_up - now)
+            await anyio.sleep(pause)
+            delay = min(2 * delay, 0.5)
+
+    async def _give_up(self, lease: Lease) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._store.release(lease)
+            except StoreError as error:
+                _log.warning("the lease on %r ends by itself: %s", self._conversation, error)
+
+
+async def read_history(store: UserStore, conversation: str) -> Sequence[HistoryTurn]:
+    """Return all turns of a conversation. Raises ConversationNotFound, UnreadableEntry."""
+    return history_of([_decoded(record, conversation) for record in await store.read(conversation)])
+
+
+def _decoded(record: Record, conversation: str) -> Measured:
+    return decode(record.body, conversation=conversation, seq=record.seq, tokens=record.tokens, at=record.at)
+
+
+def _record_id(turn: str, request_id: str | None) -> str:
+    return f"{turn}/turn_started" if request_id is None else f"request/{request_id}"

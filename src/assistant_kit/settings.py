@@ -1,0 +1,75 @@
+"""What an application may set: how the model answers, how far a run may go, how large a request may be."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from assistant_kit.messages import Json, JsonObject
+
+ToolChoice: TypeAlias = Literal["auto", "required", "none"] | str
+"""How the model may use tools; any other text is the name of the one tool it must call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """How the model answers. None leaves a choice to the provider; `extra` is merged into the request as it is."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: str | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    extra: JsonObject = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """How far a run may go.
+
+    `max_steps` model calls; `timeout` seconds for the whole run (None: no limit); `parallel_tools` calls at once;
+    `tool_timeout` seconds for a tool that sets none of its own.
+    """
+
+    max_steps: int = 20
+    timeout: float | None = 600.0
+    parallel_tools: int = 16
+    tool_timeout: float | None = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSettings:
+    """How large a request may be, in tokens.
+
+    `max_tokens` is the model's context window; `reserved_output` is kept free for the answer. A request is at most
+    `max_tokens - reserved_output`.
+    """
+
+    max_tokens: int = 128_000
+    reserved_output: int = 8_192
+
+    @property
+    def budget(self) -> int:
+        """Tokens that a request may have."""
+        return self.max_tokens - self.reserved_output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseSettings:
+    """How a conversation is claimed, in seconds.
+
+    A claim holds for `ttl` and is renewed at a third of it; `wait` is how long a run waits for a busy conversation
+    before it fails with `ConversationBusy`.
+    """
+
+    ttl: float = 30.0
+    wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of an assistant."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    limits: RunLimits = field(default_factory=RunLimits)
+    window: WindowSettings = field(default_factory=WindowSettings)
+    lease: LeaseSettings = field(default_factory=LeaseSettings)

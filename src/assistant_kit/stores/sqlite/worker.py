@@ -1,0 +1,229 @@
+"""A thread that owns one connection and does what tasks of any event loop ask of it.
+
+Whatever waits is taken at once and done as one group: a group of writes costs one commit.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+
+from anyio import Event, move_on_after
+from anyio.lowlevel import current_token
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+MAX_GROUP = 500
+"""Jobs done as one group: with more, the first of them would wait long for its commit."""
+
+
+class Waiter:
+    """A task that waits for the thread. Made in that task, which may belong to any event loop."""
+
+    __slots__ = ("_done", "loop")
+
+    def __init__(self) -> None:
+        self.loop = current_token().native_token
+        self._done = Event()
+
+    async def wait(self) -> None:
+        """Wait until the thread wakes this task."""
+        await self._done.wait()
+
+    def wake(self) -> None:
+        """Let the task go on. Called in its event loop."""
+        self._done.set()
+
+
+class Job(Waiter, Generic[T_co]):
+    """Something to do with the connection."""
+
+    __slots__ = ("_action", "_error", "_result")
+
+    def __init__(self, action: Callable[[sqlite3.Connection], T_co]) -> None:
+        super().__init__()
+        self._action = action
+        self._result: T_co | None = None
+        self._error: Exception | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Do it, in the thread. Raises what the action raises."""
+        self._result = self._action(connection)
+
+    def fail(self, error: Exception) -> None:
+        """Let the task raise `error`, whatever the action did."""
+        self._error = error
+
+    @property
+    def result(self) -> T_co | None:
+        """What the action returned; None when it has not run or was undone."""
+        return None if self._error else self._result
+
+    async def outcome(self) -> T_co:
+        """Wait for the thread, and return or raise what came of it."""
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return cast("T_co", self._result)
+
+
+AnyJob: TypeAlias = Job[object]
+Group: TypeAlias = Sequence[AnyJob]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duties:
+    """What a worker does, all in its thread.
+
+    `connect` opens the connection; it is tried again for the next group if it failed. `perform` runs the jobs of a
+    group and lets each fail by itself; what it raises fails the whole group. `leave` comes before the connection is
+    closed.
+    """
+
+    connect: Callable[[], sqlite3.Connection]
+    perform: Callable[[sqlite3.Connection, Group], None]
+    leave: Callable[[sqlite3.Connection], object]
+
+
+class Closed(Exception):
+    """The worker was stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """Stands in the queue behind the last job. `waiter` waits for the end of the thread."""
+
+    waiter: Waiter | None = None
+
+
+_Queue: TypeAlias = SimpleQueue[AnyJob | _End]
+
+
+class Worker:
+    """A thread with one connection; both begin when they are first needed. `name` is the thread's, after ours."""
+
+    def __init__(self, name: str, duties: Duties) -> None:
+        self._name = f"assistant_kit-{name}"
+        self._duties = duties
+        self._queue: _Queue = SimpleQueue()
+        self._lock = Lock()  # nothing is put into the queue behind its end
+        self._thread: Thread | None = None
+        self._closed = False
+
+    def submit(self, job: AnyJob) -> None:
+        """Let the thread do `job` after all that was submitted before. Raises Closed."""
+        with self._lock:
+            if self._closed:
+                raise Closed
+            if self._thread is None:
+                # A daemon: a store that nobody closed does not keep the interpreter from ending.
+                self._thread = Thread(target=_work, args=(self._queue, self._duties), name=self._name, daemon=True)
+                self._thread.start()
+            self._queue.put(job)
+
+    def end(self) -> None:
+        """Let the thread end after all that was submitted, without waiting for it."""
+        self._queue.put(_End())
+
+    async def stop(self, *, patience: float) -> None:
+        """Wait until the thread has done all that was submitted and has ended, for `patience` seconds at most."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._thread is None:
+                return
+            waiter = Waiter()
+            self._queue.put(_End(waiter=waiter))
+        with move_on_after(patience, shield=True):
+            await waiter.wait()
+            self._thread.join()
+
+
+def _work(queue: _Queue, duties: Duties) -> None:
+    """Run as the thread: do groups of jobs until the end comes."""
+    connection: sqlite3.Connection | None = None
+    end: _End | None = None
+    while end is None:
+        group, end = _take(queue)
+        if group:
+            connection = _do(duties, connection, group)
+            _wake(group)
+        del group  # nothing is kept alive while this thread waits
+    if connection is not None:
+        with suppress(sqlite3.Error):
+            duties.leave(connection)
+        connection.close()
+    if end.waiter is not None:
+        _wake([end.waiter])
+
+
+def _take(queue: _Queue) -> tuple[list[AnyJob], _End | None]:
+    """Wait for jobs, and return all that are there, and the end if it is among them."""
+    group: list[AnyJob] = []
+    while True:
+        item = queue.get()
+        if isinstance(item, _End):
+            return group, item
+        group.append(item)
+        if len(group) == MAX_GROUP or queue.empty():
+            return group, None
+
+
+def _do(duties: Duties, connection: sqlite3.Connection | None, group: Group) -> sqlite3.Connection | None:
+    """Do a group, opening the connection when there is none. Return the connection, if it is still good."""
+    try:
+        if connection is None:
+            connection = duties.connect()
+        duties.perform(connection, group)
+    except Exception as error:  # noqa: BLE001  (whatever it is belongs to the tasks that wait)
+        for job in group:
+            job.fail(error)
+        if connection is not None and isinstance(error, sqlite3.Error):
+            connection.close()
+            return None
+    return connection
+
+
+class _AsyncioLoop(Protocol):
+    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object: ...
+
+
+class _TrioToken(Protocol):
+    def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
+
+
+def _wake(waiters: Iterable[Waiter]) -> None:
+    """Let tasks go on: one call into each event loop, and nothing waits for it to be carried out.
+
+    `anyio.from_thread.run_sync` waits for its result, which would cost a switch of threads for each task.
+    """
+    by_loop: defaultdict[object, list[Waiter]] = defaultdict(list)
+    for waiter in waiters:
+        by_loop[waiter.loop].append(waiter)
+    for loop, tasks in by_loop.items():
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            _call_soon(loop)(_WakeAll(tasks))
+
+
+def _call_soon(loop: object) -> Callable[[Callable[[], object]], object]:
+    """Return the one thread-safe function of what anyio calls a native token: an asyncio loop, or a trio token."""
+    if hasattr(loop, "call_soon_threadsafe"):
+        return cast("_AsyncioLoop", loop).call_soon_threadsafe
+    return cast("_TrioToken", loop).run_sync_soon
+
+
+class _WakeAll:
+    __slots__ = ("_tasks",)
+
+    def __init__(self, tasks: list[Waiter]) -> None:
+        self._tasks = tasks
+
+    def __call__(self) -> None:
+        for task in self._tasks:
+            task.wake()

@@ -1,0 +1,59 @@
+"""What the library knows of a tool before it is called."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from assistant_kit.messages import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """The tool's service drops repeated calls that carry one idempotency key, for `ttl` seconds."""
+
+    ttl: float
+
+
+Effect: TypeAlias = Literal["read", "idempotent", "once"] | Keyed
+"""What a second execution would do: nothing (`read`), the same again (`idempotent`), nothing while the key lives
+(`keyed(ttl)`), or harm (`once`, what is assumed of a tool that declares nothing)."""
+
+
+def keyed(ttl: float) -> Keyed:
+    """Declare that a tool's service drops repeats of one idempotency key for `ttl` seconds.
+
+    Raises ValueError when `ttl` is not positive.
+    """
+    if ttl <= 0:
+        message = f"keyed({ttl!r}): the life of an idempotency key is a positive number of seconds"
+        raise ValueError(message)
+    return Keyed(ttl)
+
+
+def may_repeat(effect: Effect) -> bool:
+    """Tell whether a call whose outcome is not known may simply be made again."""
+    return effect in ("read", "idempotent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """A tool as the model and the run loop see it.
+
+    `parameters` is the JSON schema of its arguments; `timeout` is in seconds (None: the run's default);
+    `origin` says in errors where the tool comes from.
+    """
+
+    name: str
+    description: str
+    parameters: JsonObject
+    strict: bool = False
+    effect: Effect = "once"
+    timeout: float | None = None
+    needs_approval: bool = False
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedTool:
+    """A tool that the provider runs itself, declared in the provider's own words, e.g. `{"type": "web_search"}`."""
+
+    declaration: JsonObject = field(default_factory=dict[str, Json])

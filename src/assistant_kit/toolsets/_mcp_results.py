@@ -1,0 +1,67 @@
+"""The result of an MCP tool as content for the model."""
+
+import binascii
+import json
+import mimetypes
+from base64 import b64decode
+from urllib.parse import urlsplit
+
+from mcp.types import (
+    AudioContent,
+    BlobResourceContents,
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
+
+from assistant_kit.messages import File, Image, Part, Text
+from assistant_kit.protocols.toolset import ToolOutput
+
+
+def tool_output(result: CallToolResult) -> ToolOutput:
+    """Translate a result; structured content counts when there is nothing else, as its JSON text."""
+    content = tuple(_part(block) for block in result.content)
+    if not content and result.structured_content is not None:
+        content = (Text(text=json.dumps(result.structured_content, ensure_ascii=False)),)
+    return ToolOutput(content=content, is_error=bool(result.is_error))
+
+
+def _part(block: ContentBlock) -> Part:
+    match block:
+        case TextContent():
+            return Text(text=block.text)
+        case ImageContent():
+            return _binary(block.data, block.mime_type, "image")
+        case AudioContent():
+            return _binary(block.data, block.mime_type, "audio")
+        case ResourceLink():
+            about = f"{block.name}: {block.uri}" + (f" ({block.mime_type})" if block.mime_type else "")
+            return Text(text=f"{about}\n{block.description}" if block.description else about)
+        case EmbeddedResource():
+            return _resource(block.resource)
+
+
+def _resource(resource: TextResourceContents | BlobResourceContents) -> Part:
+    if isinstance(resource, TextResourceContents):
+        return Text(text=f"{resource.uri}\n{resource.text}")
+    return _binary(resource.blob, resource.mime_type, _last_piece(resource.uri))
+
+
+def _binary(data: str, media_type: str | None, name: str) -> Part:
+    kind = media_type or "application/octet-stream"
+    try:
+        raw = b64decode(data)
+    except binascii.Error:
+        return Text(text=f"({name}, {kind}: the server sent data that cannot be decoded)")
+    if kind.startswith("image/"):
+        return Image(data=raw, media_type=kind)
+    named = name if "." in name else name + (mimetypes.guess_extension(kind) or "")
+    return File(data=raw, media_type=kind, filename=named)
+
+
+def _last_piece(uri: str) -> str:
+    return urlsplit(uri).path.rstrip("/").rpartition("/")[2] or "resource"

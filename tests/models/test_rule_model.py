@@ -1,0 +1,478 @@
+"""The rule-based model maps plain sentences to calls, plays a turn again from its results, and answers."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistant_kit.errors import ConfigurationError, ModelBroke, ModelRejected, ModelUnavailable
+from assistant_kit.events import Delta, Token
+from assistant_kit.messages import (
+    Image,
+    Item,
+    Json,
+    JsonObject,
+    Outcome,
+    Text,
+    ToolAnswer,
+    ToolCall,
+    UserMessage,
+    user_message,
+)
+from assistant_kit.models.rule_model import Answer, Ask, Match, Result, Rule, RuleModel, Steps
+from assistant_kit.protocols.model import ModelRequest, ModelResponse, OutputSchema
+from assistant_kit.settings import ModelSettings
+from assistant_kit.tool_spec import HostedTool, ToolSpec
+from assistant_kit.usage import Usage
+
+pytestmark = pytest.mark.anyio
+
+ADD = Rule("(add|put) {title} [(to|on) my list]", tool="add", answer="Added {title}.", example="add milk to my list")
+SWITCH = Rule(
+    "turn {state:word} the {room} light", tool="switch", arguments={"where": "{room}", "to": "{state}", "by": 1}
+)
+LOOK = Rule("show my list", tool="show", answer="You have {result.count} tasks, first {result.first.title}.")
+HELLO = Rule(["hello", "good (morning|evening)"], answer="Hello!")
+
+
+class Conversation:
+    """Asks a model as the run loop does: calls are answered and the model is asked again, until it answers."""
+
+    def __init__(
+        self, model: RuleModel, answers: "Mapping[str, Json | ToolAnswer]", *, tools: Sequence[str] = ()
+    ) -> None:
+        self.model = model
+        self.answers = answers
+        self.tools = [ToolSpec(name=name, description="", parameters={}) for name in tools or answers]
+        self.items: list[Item] = []
+        self.rounds: list[list[tuple[str, JsonObject]]] = []
+        self.deltas: list[Delta] = []
+
+    async def say(self, text: str, *, stream: bool = True) -> str:
+        self.items.append(user_message(text))
+        self.rounds.clear()
+        self.deltas.clear()
+        with anyio.fail_after(5):
+            while True:
+                response = await self.respond(stream=stream)
+                self.items.extend(response.items)
+                if not response.tool_calls:
+                    assert response.finish == "stop"
+                    return response.text
+                assert response.finish == "tool_calls"
+                self.rounds.append([(call.name, json.loads(call.arguments)) for call in response.tool_calls])
+                self.items.extend(self.answer(call) for call in response.tool_calls)
+
+    async def respond(self, *, stream: bool) -> ModelResponse:
+        request = ModelRequest(items=self.items, tools=[HostedTool(), *self.tools], stream=stream)
+        return await self.model.respond(request, self.deltas.append)
+
+    def answer(self, call: ToolCall) -> ToolAnswer:
+        answer = self.answers[call.name]
+        if isinstance(answer, ToolAnswer):
+            return ToolAnswer(call_id=call.call_id, outcome=answer.outcome, content=answer.content)
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        return ToolAnswer(call_id=call.call_id, content=(Text(text=text),))
+
+
+def failed(text: str, outcome: Outcome = "error") -> ToolAnswer:
+    return ToolAnswer(call_id="", outcome=outcome, content=(Text(text=text),))
+
+
+async def test_a_sentence_becomes_a_call_and_its_result_an_answer() -> None:
+    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    assert await chat.say("Add milk to my list!") == "Added milk."
+    assert chat.rounds == [[("add", {"title": "milk"})]]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "title"),
+    [
+        ("add milk", "milk"),
+        ("PUT Milk on my LIST.", "Milk"),
+        ("add  oat   milk  to my list", "oat milk"),
+        ('add "milk and honey" to my list', "milk and honey"),
+        ("add “Yahoo!”", "Yahoo!"),
+        ("add bread and butter", "bread and butter"),
+        ("add\nmilk", "milk"),
+        ("add it's", "it's"),
+        ('add "', '"'),
+    ],
+)
+async def test_a_template_reads_many_forms_of_one_sentence(sentence: str, title: str) -> None:
+    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    await chat.say(sentence)
+    assert chat.rounds == [[("add", {"title": title})]]
+
+
+async def test_slots_fill_the_arguments_that_a_rule_gives_in_a_mapping() -> None:
+    count = Rule(
+        "order {n:int} of {what}", tool="order", arguments={"count": "{n}", "note": "{n} x {what}", "gift": False}
+    )
+    chat = Conversation(RuleModel([count, SWITCH]), {"order": "ok", "switch": ""})
+    await chat.say("order #12 of tea")
+    assert chat.rounds == [[("order", {"count": 12, "note": "12 x tea", "gift": False})]]
+    assert await chat.say("Turn on the living room light") == "Done."
+    assert chat.rounds == [[("switch", {"where": "living room", "to": "on", "by": 1})]]
+
+
+async def test_a_function_can_make_the_arguments_and_the_answer() -> None:
+    def arguments(match: Match) -> JsonObject:
+        return {"title": match.text("title").upper(), "tag": match.text("tag"), "clause": match.clause}
+
+    def answer(match: Match, result: Result) -> Answer:
+        return f"{match.text('title')}: {result.data['id']}"
+
+    rule = Rule("add {title} [tagged {tag}]", tool="add", arguments=arguments, answer=answer)
+    chat = Conversation(RuleModel([rule]), {"add": {"id": 7}})
+    assert await chat.say("add milk") == "milk: 7"
+    assert chat.rounds == [[("add", {"title": "MILK", "tag": "", "clause": "add milk"})]]
+
+
+async def test_a_regular_expression_is_a_pattern_too() -> None:
+    rule = Rule([re.compile(r"(?x) ^ \+ (?P<title>.+) $"), "new {title}"], tool="add", answer="{result}")
+    chat = Conversation(RuleModel([rule]), {"add": "all right"})
+    assert await chat.say("+milk") == "all right"
+    assert await chat.say("NEW milk") == "all right"
+    assert chat.rounds == [[("add", {"title": "milk"})]]
+
+
+async def test_answers_show_what_the_result_holds_as_json() -> None:
+    chat = Conversation(RuleModel([LOOK]), {"show": {"count": 2, "first": {"title": "milk"}}})
+    assert await chat.say("show my list") == "You have 2 tasks, first milk."
+    chat = Conversation(RuleModel([LOOK]), {"show": "no json"})
+    assert await chat.say("show my list") == "You have  tasks, first ."
+    chat = Conversation(RuleModel([LOOK]), {"show": "[" * 100_000})
+    assert await chat.say("show my list") == "You have  tasks, first ."
+
+
+async def test_small_talk_needs_no_tool() -> None:
+    chat = Conversation(RuleModel([HELLO]), {})
+    assert await chat.say("Good evening!") == "Hello!"
+    assert chat.rounds == []
+
+
+@pytest.mark.parametrize("outcome", ["error", "unknown", "cancelled", "denied"])
+async def test_a_call_that_fails_is_never_answered_as_done(outcome: Outcome) -> None:
+    plain = Conversation(RuleModel([ADD]), {"add": failed("the list is full", outcome)})
+    said = await plain.say("add milk")
+    assert "the list is full" in said
+    assert "Added" not in said
+    rule = Rule("add {title}", tool="add", answer="Added.", failure="No {title}: {result}")
+    own = Conversation(RuleModel([rule]), {"add": failed("full", outcome)})
+    assert await own.say("add milk") == "No milk: full"
+
+
+async def test_of_several_rules_that_match_the_first_counts() -> None:
+    chat = Conversation(RuleModel([Rule("add nothing", answer="Fine."), ADD]), {"add": "ok"})
+    assert await chat.say("add nothing") == "Fine."
+
+
+async def test_several_requests_in_one_message_become_calls_in_order() -> None:
+    chat = Conversation(RuleModel([ADD, LOOK, HELLO]), {"add": "ok", "show": {"count": 2, "first": {"title": "a"}}})
+    said = await chat.say("Hello, add bread and butter, then add milk and show my list.")
+    assert chat.rounds == [[("add", {"title": "bread and butter"}), ("add", {"title": "milk"})], [("show", {})]]
+    assert said == "Hello!\nAdded bread and butter.\nAdded milk.\nYou have 2 tasks, first a."
+
+
+async def test_two_equal_requests_are_two_calls() -> None:
+    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    assert await chat.say("add milk\nadd milk") == "Added milk.\nAdded milk."
+    assert chat.rounds == [[("add", {"title": "milk"}), ("add", {"title": "milk"})]]
+
+
+async def test_a_message_is_not_parted_where_a_part_would_match_no_rule() -> None:
+    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    await chat.say("add milk and sing a song")
+    assert chat.rounds == [[("add", {"title": "milk and sing a song"})]]
+
+
+async def test_a_message_of_very_many_parts_is_read_whole() -> None:
+    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    await chat.say("add a, " * 30)
+    assert len(chat.rounds) == 1
+    assert len(chat.rounds[0]) == 1
+
+
+async def test_filler_words_around_a_clause_mean_nothing() -> None:
+    filler = ["please", "(could|can) you", "thanks [a lot]"]
+    chat = Conversation(RuleModel([ADD], filler=filler), {"add": "ok"})
+    assert await chat.say("Could you please, add milk, please and add tea, thanks a lot!") == "Added milk.\nAdded tea."
+    alone = Conversation(RuleModel([Rule("please", answer="What?")], filler=filler), {})
+    assert await alone.say("Please!") == "What?"
+
+
+async def test_words_that_join_clauses_can_be_those_of_another_language() -> None:
+    model = RuleModel([Rule("{title} kaufen", tool="add", answer="{title}")], joiners=["und", "&"])
+    chat = Conversation(model, {"add": "ok"})
+    assert await chat.say("Milch kaufen und Salz and Pfeffer kaufen & Tee kaufen") == "Milch\nSalz and Pfeffer\nTee"
+    alone = Conversation(RuleModel([ADD], joiners=[]), {"add": "ok"})
+    assert await alone.say("add a and add b; add c") == "Added a and add b.\nAdded c."
+
+
+def complete(match: Match) -> Steps:
+    """Find the task by its title, then complete it."""
+    found = yield Ask("find", {"title": match.text("title")})
+    if not found.data:
+        return f"There is no {match.text('title')}."
+    done = yield Ask("complete", {"id": found.data[0]})
+    return "Completed." if done.ok else f"Not completed: {done.text}"
+
+
+async def test_a_rule_can_look_at_a_result_before_it_asks_for_the_next_call() -> None:
+    model = RuleModel([Rule("complete {title}", steps=complete)])
+    chat = Conversation(model, {"find": [3], "complete": "ok"})
+    assert await chat.say("complete milk") == "Completed."
+    assert chat.rounds == [[("find", {"title": "milk"})], [("complete", {"id": 3})]]
+    none = Conversation(model, {"find": [], "complete": "ok"})
+    assert await none.say("complete milk") == "There is no milk."
+
+
+async def test_rules_with_steps_run_one_after_another() -> None:
+    chat = Conversation(RuleModel([Rule("complete {title}", steps=complete)]), {"find": [3], "complete": "ok"})
+    assert await chat.say("complete a and complete b") == "Completed.\nCompleted."
+    assert [name for calls in chat.rounds for name, _ in calls] == ["find", "complete", "find", "complete"]
+
+
+async def test_a_rule_can_use_what_happened_before_it() -> None:
+    def again(match: Match) -> JsonObject:
+        return {"title": match.earlier[-1].arguments["title"] if match.earlier else "nothing"}
+
+    chat = Conversation(RuleModel([Rule("again", tool="add", arguments=again, answer="{result}"), ADD]), {"add": "ok"})
+    await chat.say("again")
+    assert chat.rounds == [[("add", {"title": "nothing"})]]
+    await chat.say("add milk")
+    await chat.say("again and again")
+    assert chat.rounds == [[("add", {"title": "milk"}), ("add", {"title": "milk"})]]
+
+
+async def test_steps_see_what_clauses_before_them_did_and_not_what_they_do_themselves() -> None:
+    seen: list[int] = []
+
+    def count(match: Match) -> Steps:
+        seen.append(len(match.earlier))
+        yield Ask("show")
+        return "counted"
+
+    chat = Conversation(RuleModel([ADD, Rule("count", steps=count)]), {"add": "ok", "show": "ok"})
+    assert await chat.say("add milk and count") == "Added milk.\ncounted"
+    assert seen == [1, 1]
+
+
+async def test_ids_of_calls_go_on_from_those_in_the_conversation() -> None:
+    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    chat.items += [
+        ToolCall(call_id="fc_9", name="x", arguments="["),
+        ToolCall(call_id="call_7", name="x", arguments="[]"),
+    ]
+    chat.items += [failed("no"), ToolAnswer(call_id="call_7", content=())]
+    await chat.say("add milk and add tea")
+    await chat.say("add salt")
+    ids = [item.call_id for item in chat.items if isinstance(item, ToolCall)]
+    assert ids == ["fc_9", "call_7", "call_8", "call_9", "call_10"]
+
+
+async def test_a_turn_that_another_model_began_is_finished_without_repeating_its_calls() -> None:
+    items: list[Item] = [
+        user_message("add milk"),
+        ToolCall(call_id="fc_a", name="show", arguments='{"all": true}'),
+        ToolCall(call_id="fc_b", name="add", arguments='{"title":"milk"}'),
+        ToolAnswer(call_id="fc_a", content=()),
+        ToolAnswer(call_id="fc_b", content=()),
+    ]
+    tools = [ToolSpec(name="add", description="", parameters={})]
+    response = await RuleModel([ADD]).respond(ModelRequest(items=items, tools=tools), lambda _: None)
+    assert response.text == "Added milk."
+
+
+async def test_only_tools_of_the_request_are_asked_for() -> None:
+    model = RuleModel([ADD, Rule("add {title}", answer="I cannot add."), Rule("complete {title}", steps=complete)])
+    chat = Conversation(model, {}, tools=["other"])
+    assert await chat.say("add milk") == "I cannot add."
+    assert await chat.say("complete milk") == "There is no milk."
+    request = ModelRequest(
+        items=[user_message("add milk")],
+        tools=[ToolSpec(name="add", description="", parameters={})],
+        settings=ModelSettings(tool_choice="none"),
+    )
+    assert (await model.respond(request, lambda _: None)).text == "I cannot add."
+
+
+async def test_what_no_rule_matches_is_answered_by_the_fallback() -> None:
+    assert await Conversation(RuleModel([ADD], fallback="Sorry?"), {}).say("sing") == "Sorry?"
+    own = RuleModel([ADD], fallback=lambda request: f"{len(request.items)} items")
+    assert await Conversation(own, {}).say("sing") == "1 items"
+
+
+async def test_the_standard_fallback_says_what_can_be_done_now() -> None:
+    model = RuleModel([ADD, Rule("bye", answer="Bye.", example="bye"), Rule("hm", answer="Hm.")])
+    both = await Conversation(model, {"add": "ok"}).say("sing")
+    assert both.splitlines()[1:] == ["- add milk to my list", "- bye"]
+    assert (await Conversation(model, {}).say("sing")).splitlines()[1:] == ["- bye"]
+    assert len((await Conversation(RuleModel([]), {}).say("sing")).splitlines()) == 1
+
+
+async def test_a_message_without_text_gets_the_fallback() -> None:
+    model = RuleModel([Rule("{x}", answer="{x}")], fallback="Sorry?")
+    for items in ([], [UserMessage(content=(Image(url="https://pictures.example/1"),))]):
+        response = await model.respond(ModelRequest(items=items), lambda _: None)
+        assert response.text == "Sorry?"
+
+
+async def test_an_overlong_message_gets_the_fallback_at_once() -> None:
+    model = RuleModel([Rule("{a} to {b} to {c} to {d}", answer="{a}")], fallback="Too much.")
+    assert await Conversation(model, {}).say("to " * 100_000) == "Too much."
+
+
+async def test_answers_are_streamed_word_by_word_when_somebody_reads() -> None:
+    chat = Conversation(RuleModel([Rule("hello", answer="Good morning,  Ada.\n")]), {})
+    assert await chat.say("hello") == "Good morning,  Ada.\n"
+    assert chat.deltas == [Token("Good"), Token(" morning,"), Token("  Ada."), Token("\n")]
+    assert await chat.say("hello", stream=False) == "Good morning,  Ada.\n"
+    assert chat.deltas == []
+
+
+async def test_responses_name_the_model_and_count_a_request_without_tokens() -> None:
+    model = RuleModel([HELLO], name="basic")
+    response = await model.respond(ModelRequest(items=[user_message("hello")]), lambda _: None)
+    assert (response.model, response.usage, model.name) == ("basic", Usage(requests=1), "basic")
+    await model.aclose()
+    await model.aclose()
+
+
+def weather(_match: Match, _result: Result) -> Answer:
+    return {"rain": True}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [Rule("rain", answer=weather), Rule("rain", tool="sky"), Rule("rain", answer='{"rain": true}')],
+    ids=["a function", "a tool", "a text"],
+)
+async def test_structured_output_is_what_a_rule_gives_as_json(rule: Rule) -> None:
+    request = ModelRequest(
+        items=[
+            user_message("rain?"),
+            ToolCall(call_id="1", name="sky", arguments="{}"),
+            ToolAnswer(call_id="1", content=(Text(text='{"rain": true}'),)),
+        ],
+        tools=[ToolSpec(name="sky", description="", parameters={})],
+        output=OutputSchema(name="weather", schema={}),
+    )
+    response = await RuleModel([rule]).respond(request, lambda _: None)
+    assert json.loads(response.text) == {"rain": True}
+
+
+@pytest.mark.parametrize("text", ["hello", "sing", "rain and rain"])
+async def test_structured_output_that_no_rule_gives_is_rejected(text: str) -> None:
+    request = ModelRequest(items=[user_message(text)], output=OutputSchema(name="weather", schema={}))
+    with pytest.raises(ModelRejected) as caught:
+        await RuleModel([HELLO, Rule("rain", answer=weather)]).respond(request, lambda _: None)
+    assert caught.value.model == "rules"
+
+
+def breaks(_match: Match) -> JsonObject:
+    raise LookupError("no such thing")
+
+
+def unserialisable(_match: Match) -> JsonObject:
+    return {"x": b""}
+
+
+def endless(_match: Match) -> Steps:
+    while True:
+        yield Ask("not there")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("go", tool="go", arguments=breaks),
+        Rule("go", tool="go", arguments=unserialisable),
+        Rule("go", answer=lambda match, _result: unserialisable(match)),
+        Rule("go", steps=endless),
+    ],
+    ids=["arguments", "call", "answer", "steps"],
+)
+async def test_a_rule_that_fails_is_a_model_that_breaks_and_is_not_asked_again(rule: Rule) -> None:
+    request = ModelRequest(items=[user_message("go")], tools=[ToolSpec(name="go", description="", parameters={})])
+    with pytest.raises(ModelBroke) as caught:
+        await RuleModel([rule]).respond(request, lambda _: None)
+    assert caught.value.should_retry is False
+
+
+async def test_a_fallback_that_fails_is_a_model_that_breaks() -> None:
+    model = RuleModel([], fallback=lambda request: request.items[9].kind)
+    with pytest.raises(ModelBroke):
+        await model.respond(ModelRequest(items=[user_message("go")]), lambda _: None)
+
+
+async def test_a_rule_can_raise_an_error_of_this_library() -> None:
+    def down(_match: Match) -> JsonObject:
+        raise ModelUnavailable("closed today", model="rules")
+
+    with pytest.raises(ModelUnavailable):
+        await Conversation(RuleModel([Rule("go", tool="go", arguments=down)]), {"go": "ok"}).say("go")
+
+
+REFUSED: Mapping[str, Callable[[], object]] = {
+    "no pattern": lambda: Rule([], answer="x"),
+    "nothing to do": lambda: Rule("x"),
+    "steps and an answer": lambda: Rule("x", steps=complete, answer="x"),
+    "no such slot in the answer": lambda: Rule("x {a}", answer="{b}"),
+    "no such slot in the failure": lambda: Rule("x {a}", tool="x", failure="{b.c}"),
+    "no such slot in the arguments": lambda: Rule("x {a}", tool="x", arguments={"b": "{b}", "n": 1}),
+    "no such slot in a regular expression": lambda: Rule(re.compile("(?P<a>x)"), answer="{b}"),
+    "an example that does not match": lambda: Rule("add {title}", tool="add", example="remove milk"),
+    "no end": lambda: Rule("(add|put {title}", tool="add"),
+    "no beginning": lambda: Rule("add] {title}", tool="add"),
+    "the wrong end": lambda: Rule("(add] {title}", tool="add"),
+    "a bar on its own": lambda: Rule("add | {title}", tool="add"),
+    "half a slot": lambda: Rule("add {title", tool="add"),
+    "an unknown type": lambda: Rule("add {n:float}", tool="add"),
+    "one slot twice": lambda: Rule("add {n} or {n}", tool="add"),
+    "malformed filler": lambda: RuleModel([], filler=["(please"]),
+}
+
+
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
+def test_a_rule_that_cannot_work_is_refused_when_it_is_written(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("template", "yes", "no"),
+    [
+        ("[please] add {x}", ["add a", "please add a"], ["pleaseadd a", "adda", "add"]),
+        ("task[s] (of|for [me])", ["task of", "tasks for", "tasks for me"], ["task s of", "tasks of me"]),
+        ("what's up", ["what's up", "what\u2019s  UP"], ["whats up"]),
+        ("a.c (x y|z)", ["a.c x y", "a.c z"], ["abc z", "a.c x"]),
+        ("say: {w:word}!", ["say: a!"], ["say: a b!"]),
+    ],
+)
+def test_templates_mean_what_they_look_like(template: str, yes: Sequence[str], no: Sequence[str]) -> None:
+    rule = Rule(template, answer="x")
+    assert [clause for clause in (*yes, *no) if rule.match(clause) is not None] == list(yes)
+
+
+@given(st.text(max_size=300))
+async def test_any_message_gets_an_answer_or_calls(text: str) -> None:
+    model = RuleModel([ADD, SWITCH, LOOK, HELLO], filler=["please"], fallback="Sorry?")
+    tools = [ToolSpec(name=name, description="", parameters={}) for name in ("add", "switch", "show")]
+    request = ModelRequest(items=[UserMessage(content=(Text(text=text),))], tools=tools)
+    response = await model.respond(request, lambda _: None)
+    assert response.text or response.tool_calls
+
+
+@given(
+    st.lists(st.sampled_from(["a", "and", "to", ",", ", ", "\n", "\n\n", " ", '"', "please", "add", "."]), max_size=600)
+)
+async def test_hostile_messages_are_read_in_bounded_time(words: list[str]) -> None:
+    model = RuleModel([Rule("add {a} to {b}", answer="{a}"), ADD], filler=["please", "[a] to"], fallback="Sorry?")
+    with anyio.fail_after(5):
+        await model.respond(ModelRequest(items=[UserMessage(content=(Text(text="".join(words)),))]), lambda _: None)
