@@ -182,19 +182,20 @@ class Assistant(Generic[OutputT]):
             if "request_id" in options:
                 reason = "request_id= needs conversation=: a one-off run leaves no record to be recognised by"
                 raise InputError(reason)
-            about = await self._about(user, None, emit, stream=stream, timeout=options.get("timeout"))
+            about = await self.circumstances(user, None, emit, stream=stream, timeout=options.get("timeout"))
             started = measure(TurnStarted(turn=secrets.token_hex(16), input=said), about.counter)
             return await conduct(TurnRun(about, runtime=Ephemeral(), started=started))
         if user is None:
             reason = "conversation= needs user=: a conversation belongs to a user, and there is no default one"
             raise InputError(reason)
         store = self._user_store(user)
-        about = await self._about(user, conversation, emit, stream=stream, timeout=options.get("timeout"))
+        about = await self.circumstances(user, conversation, emit, stream=stream, timeout=options.get("timeout"))
         return await registry.load(registry.SESSION)(store, about, conversation).run(said, options.get("request_id"))
 
-    async def _about(
+    async def circumstances(
         self, user: str | None, conversation: str | None, emit: Emit, *, stream: bool, timeout: float | None
     ) -> Circumstances:
+        """Return what a run needs to know; for the use of `Conversation`. Raises ConfigurationError."""
         if self._opened is None and self._toolbox.connected:
             message = "connect the tools first: async with assistant: …"
             raise ConfigurationError(message)
@@ -277,7 +278,7 @@ class Conversation(Generic[OutputT]):
         await self._store.delete(self.id)
 
     async def _session(self, emit: Emit, *, stream: bool, timeout: float | None) -> Any:
-        about = await self._assistant._about(self.user, self.id, emit, stream=stream, timeout=timeout)  # noqa: SLF001
+        about = await self._assistant.circumstances(self.user, self.id, emit, stream=stream, timeout=timeout)
         return registry.load(registry.SESSION)(self._store, about, self.id)
 
     async def _resume(self, emit: Emit, *, stream: bool, timeout: float | None) -> Result[OutputT]:

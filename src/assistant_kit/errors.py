@@ -123,7 +123,7 @@ class ModelError(AssistantKitError):
     name for the request, `retry_after` the seconds the provider asks to wait.
     """
 
-    def __init__(  # noqa: PLR0913  (data of one failure, all optional)
+    def __init__(
         self,
         message: str,
         *,
@@ -320,5 +320,5 @@ class LeaseLost(StoreError):
     """The right to write to the conversation has passed to another run."""
 
     def __init__(self, conversation: str) -> None:
-        super().__init__(f"the lease on conversation {conversation!r} was lost: this run has stopped before its next effect")
+        super().__init__(f"the lease on conversation {conversation!r} was lost: the run stopped before its next effect")
         self.conversation = conversation

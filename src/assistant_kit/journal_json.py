@@ -6,14 +6,13 @@ Unknown fields are refused, not dropped: an entry is read whole or is an error t
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
 from assistant_kit.entries import (
     FORMAT_VERSION,
     ApprovalDecided,
-    Entry,
     Measured,
     ModelResponded,
     ToolFinished,
@@ -62,11 +61,11 @@ def decode(body: bytes, *, conversation: str, seq: int, tokens: int, at: float) 
 
 
 def _value(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        kind = _KINDS[data["kind"]]
-        return _object(kind, data)
+    if isinstance(data, dict):
+        fields_of = cast("dict[str, Any]", data)
+        return _object(_KINDS[fields_of["kind"]], fields_of)
     if isinstance(data, list):
-        return tuple(_value(item) for item in data)
+        return tuple(_value(item) for item in cast("list[Any]", data))
     message = f"an object was expected, not {data!r}"
     raise TypeError(message)
 
@@ -95,7 +94,7 @@ def _effect(data: Any) -> Any:
 _ENTRIES = (TurnStarted, ModelResponded, ToolStarted, ToolFinished, ApprovalDecided, TurnFinished)
 _ITEMS = (UserMessage, DeveloperMessage, AssistantMessage, ToolCall, ToolAnswer, Reasoning, ProviderItem)
 _CLASSES: tuple[type[Any], ...] = (*_ENTRIES, *_ITEMS, Text, Image, File)
-_KINDS: dict[str, type[Any]] = {
+_KINDS: dict[Any, type[Any]] = {
     field.default: kind for kind in _CLASSES for field in fields(kind) if field.name == "kind"
 }
 _REQUIRED: dict[type[Any], frozenset[str]] = {
@@ -115,4 +114,3 @@ _NESTED: dict[type[Any], dict[str, Callable[[Any], Any]]] = {
     Image: {"data": _optional(urlsafe_b64decode)},
     File: {"data": _optional(urlsafe_b64decode)},
 }
-__all__ = ["Entry", "decode", "encode"]

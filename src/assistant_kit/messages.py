@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from assistant_kit.errors import InputError
 
-Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 Outcome: TypeAlias = Literal["ok", "error", "unknown", "cancelled", "denied"]
 

@@ -1,14 +1,12 @@
 """What a run returns: text, or a validated value of a type that the application names."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from assistant_kit.errors import ConfigurationError, OutputInvalid
-from assistant_kit.messages import Json
 from assistant_kit.protocols.model import OutputSchema
 
 T = TypeVar("T")
@@ -64,29 +62,28 @@ def output_type(kind: type[T]) -> OutputType[T]:
 
 def _closed(schema: Any) -> Any:
     """Say of every object that declares its properties that it has no others, as strict mode wants it."""
-    if isinstance(schema, Mapping):
-        closed = {key: _closed(value) for key, value in schema.items()}
+    if isinstance(schema, dict):
+        closed = {key: _closed(value) for key, value in cast("dict[str, Any]", schema).items()}
         if "properties" in closed and isinstance(closed.get("type"), str):
             closed.setdefault("additionalProperties", False)
         return closed
     if isinstance(schema, list):
-        return [_closed(value) for value in schema]
+        return [_closed(value) for value in cast("list[Any]", schema)]
     return schema
 
 
-def _strict(schema: Json) -> bool:
+def _strict(schema: Any) -> bool:
     """Tell whether strict mode takes a schema without loss: closed objects, all properties required, no defaults."""
-    if isinstance(schema, Mapping):
-        properties = schema.get("properties")
-        if schema.get("type") == "object":
-            required = schema.get("required", [])
-            whole = isinstance(properties, Mapping) and isinstance(required, Sequence)
-            if not whole or set(properties) != set(required) or schema.get("additionalProperties") is not False:
-                return False
-        return not (_LOOSE & schema.keys()) and all(_strict(value) for value in schema.values())
     if isinstance(schema, list):
-        return all(_strict(value) for value in schema)
-    return True
+        return all(_strict(value) for value in cast("list[Any]", schema))
+    if not isinstance(schema, dict):
+        return True
+    known = cast("dict[str, Any]", schema)
+    if known.get("type") == "object":
+        whole = set(known.get("properties", ())) == set(known.get("required", ()))
+        if not whole or known.get("additionalProperties") is not False:
+            return False
+    return not (_LOOSE & known.keys()) and all(_strict(value) for value in known.values())
 
 
 _LOOSE = {"default", "oneOf", "allOf", "not", "prefixItems", "patternProperties", "propertyNames", "uniqueItems"}

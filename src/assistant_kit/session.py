@@ -74,7 +74,7 @@ class Session:
         return await self._leased(work)
 
     async def resume(self) -> Result[Any]:
-        """Go on with the turn that was interrupted or that waited for a decision. Raises InputError if there is none."""
+        """Go on with the turn that was interrupted or waited for a decision. Raises InputError if there is none."""
 
         async def work(holding: Holding) -> Result[Any]:
             if holding.lease.state == "idle":

@@ -107,8 +107,9 @@ class SyncStream(Generic[OutputT]):
 
 
 class SyncAssistant(Generic[OutputT]):
-    """An assistant without `await`. As a context manager it frees its thread at the end; otherwise the program's end
-    does.
+    """An assistant without `await`.
+
+    As a context manager it frees its thread at the end; otherwise the end of the program does.
     """
 
     def __init__(self, runs: Runs[OutputT], portal: Portal) -> None:

@@ -14,8 +14,10 @@ Standing: TypeAlias = Literal["run", "finished", "lost"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What to do with a call: `run` it; its outcome is recorded (`finished`); or an earlier worker has started it
-    and it must not be run again (`lost`). `started` is the record under which it runs.
+    """What to do with a call, and the record under which it runs.
+
+    `run` it; or its outcome is recorded (`finished`); or an earlier worker has started it and it must not be run again
+    (`lost`).
     """
 
     standing: Standing

@@ -115,8 +115,10 @@ class UserStore(Protocol):
         max_tokens: int | None = None,
         limit: int | None = None,
     ) -> Sequence[Record]:
-        """Return records in order: those with `after` < seq < `before`, of these the newest that are together at most
-        `max_tokens`, of these the newest `limit`. Raises ConversationNotFound.
+        """Return records in order. Raises ConversationNotFound.
+
+        Those with `after` < seq < `before`, of these the newest that are together at most `max_tokens`, of these the
+        newest `limit`.
         """
         ...
 

@@ -13,7 +13,7 @@ import anyio
 from assistant_kit.entries import Measured, ToolFinished, ToolStarted
 from assistant_kit.errors import AssistantKitError, OutcomeUnknown
 from assistant_kit.events import ToolRequest, ToolResult
-from assistant_kit.messages import JsonObject, Outcome, Part, Text, ToolCall, is_unicode
+from assistant_kit.messages import Json, JsonObject, Outcome, Part, Text, ToolCall, is_unicode
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.runtime import Claim
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput, Toolset
@@ -68,7 +68,7 @@ def parsed_arguments(call: ToolCall) -> JsonObject | None:
 
 def _parsed(text: str) -> JsonObject | None:
     try:
-        arguments = json.loads(text or "{}")
+        arguments: Json = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return None
     return arguments if isinstance(arguments, dict) else None
@@ -194,7 +194,7 @@ async def _outcome(run: TurnRun, one: Asked, started: ToolStarted) -> tuple[Outc
         return "unknown", _words(f"{UNKNOWN} ({error})")
     except AssistantKitError as error:
         return "error", _words(str(error))
-    except Exception:
+    except Exception:  # noqa: BLE001  (whatever a tool raises is its own failure, not the run's)
         _log.exception("tool %s failed (call %s)", spec.name, one.call.call_id)
         return "error", _words(FAILED)
     if may_repeat(spec.effect):

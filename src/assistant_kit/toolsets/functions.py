@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, get_type_hints, overload
 
 import anyio.to_thread
 from pydantic import BaseModel, Field, PydanticSchemaGenerationError, PydanticUserError, ValidationError, create_model
 from pydantic_core import PydanticSerializationError, to_json
 
 from assistant_kit.errors import DuplicateTool, InvalidArguments, InvalidTool, ToolError
-from assistant_kit.messages import File, Image, JsonObject, Part, Text
+from assistant_kit.messages import File, Image, JsonObject, Text
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.tool_spec import Effect, ToolSpec
 from assistant_kit.toolsets._docstring import Documented, documented
@@ -143,7 +143,9 @@ class FunctionTools:
 
 def as_function_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
     """Return the tool that a function is or becomes. Raises InvalidTool."""
-    return function if isinstance(function, FunctionTool) else FunctionTool(function, ToolOptions())
+    if isinstance(function, FunctionTool):
+        return cast("FunctionTool[..., Any]", function)
+    return FunctionTool(function, ToolOptions())
 
 
 def output_of(value: Any) -> ToolOutput:

@@ -23,8 +23,13 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             sys.exit(4)
 
 
-for line in sys.stdin:
-    message = json.loads(line)
-    result = answer(message["method"], message.get("params", {}))
-    if result is not None:
-        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+def main() -> None:
+    for line in sys.stdin:
+        message = json.loads(line)
+        result = answer(message["method"], message.get("params", {}))
+        if result is not None:
+            print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,7 @@ class ResponsesAnswer:
         self._texts: list[str] = []
         self._done: list[dict[str, Any]] = []
         self._end: dict[str, Any] = {}
+        self._status = ""
         self._template = DeltaTemplate(b"delta", _text_delta)
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "response.refusal.delta": self._refusal_delta,
@@ -124,6 +125,7 @@ class ResponsesAnswer:
     def _finished(self, event: dict[str, Any]) -> None:
         response = self._end = as_object(event.get("response"))
         status = as_text(response.get("status")) or as_text(event.get("type")).removeprefix("response.")
+        self._status = status
         if status == "failed":
             raise reported(as_object(response.get("error")), self._source, self.request_id)
         if status not in ("completed", "incomplete", ""):
@@ -143,10 +145,9 @@ class ResponsesAnswer:
         return items
 
     def _finish(self, items: tuple[OutputItem, ...]) -> FinishReason:
-        if details := as_object(self._end.get("incomplete_details")):
-            return _INCOMPLETE.get(as_text(details.get("reason")), "other")
-        if self._end.get("status") == "incomplete":
-            return "other"
+        if self._status == "incomplete":
+            reason = as_text(as_object(self._end.get("incomplete_details")).get("reason"))
+            return _INCOMPLETE.get(reason, "other")
         return "tool_calls" if any(isinstance(item, ToolCall) for item in items) else "stop"
 
     def _object(self, data: bytes) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The tasks as tools, for any MCP client."""
