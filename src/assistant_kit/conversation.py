@@ -6,7 +6,7 @@ directly after the model's answer that made it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from assistant_kit.entries import Entry, Measured, ModelResponded, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from assistant_kit.messages import Item, Outcome, OutputItem, Reasoning, Text, ToolAnswer, ToolCall
@@ -127,27 +127,35 @@ class _Growing:
     def __init__(self, turn: Turn, counter: TokenCounter) -> None:
         self._counter = counter
         self._counted_by = counter.name
-        self._from = turn
-        self._blocks = list(turn.blocks if turn.step is None else turn.blocks[:-1])
+        self._name = turn.turn
         self._started = turn.started
         self._finished = turn.finished
-        self._step = turn.step
+        self._blocks = list(turn.blocks)
+        self._response: ModelResponded | None = None
+        self._tokens = 0
+        self._begun: list[str] = []
+        self._ended: list[Answered] = []
+        if turn.step is not None:
+            self._blocks.pop()
+            self._response, self._tokens = turn.step.response, turn.step.tokens
+            self._begun += turn.step.started
+            self._ended += turn.step.answers
 
     def add(self, measured: Measured) -> None:
         """Take in the next entry."""
         match measured.entry:
-            case TurnStarted() as entry if not self._blocks and self._step is None:
-                self._started = entry
-                self._blocks.append(Block(items=(entry.input,), tokens=self._tokens(measured)))
             case ModelResponded() as entry:
                 self._close()
-                self._step = Step(response=entry, tokens=self._tokens(measured))
-            case ToolStarted() as entry if self._step is not None:
-                self._step = replace(self._step, started=(*self._step.started, entry.call_id))
-            case ToolFinished() as entry if self._step is not None:
-                answer = ToolAnswer(call_id=entry.call_id, outcome=entry.outcome, content=entry.content)
-                ended = Answered(key=entry.key, tool=entry.tool, item=answer, tokens=self._tokens(measured))
-                self._step = replace(self._step, answers=(*self._step.answers, ended))
+                self._response, self._tokens = entry, self._count(measured)
+            case ToolStarted() as entry:
+                self._begun.append(entry.call_id)
+            case ToolFinished() as entry:
+                item = ToolAnswer(call_id=entry.call_id, outcome=entry.outcome, content=entry.content)
+                tokens = self._count(measured)
+                self._ended.append(Answered(key=entry.key, tool=entry.tool, item=item, tokens=tokens))
+            case TurnStarted() as entry if not self._blocks and self._response is None:
+                self._started = entry
+                self._blocks.append(Block(items=(entry.input,), tokens=self._count(measured)))
             case TurnFinished() as entry:
                 self._finished = entry
             case _:
@@ -155,10 +163,9 @@ class _Growing:
 
     def turn(self) -> Turn:
         """Return what the entries so far amount to."""
-        step = self._step
-        self._close()
+        step = self._close()
         return Turn(
-            turn=self._from.turn,
+            turn=self._name,
             blocks=tuple(self._blocks),
             tokens=sum(block.tokens for block in self._blocks),
             started=self._started,
@@ -166,12 +173,19 @@ class _Growing:
             step=step,
         )
 
-    def _close(self) -> None:
-        if self._step is not None:
-            self._blocks.append(_block_of(self._step, self._counter))
-            self._step = None
+    def _close(self) -> Step | None:
+        """Turn the newest answer and the calls recorded after it into a block; drop calls that no answer asked for."""
+        step = None
+        if self._response is not None:
+            begun, ended = tuple(self._begun), tuple(self._ended)
+            step = Step(response=self._response, tokens=self._tokens, started=begun, answers=ended)
+            self._blocks.append(_block_of(step, self._counter))
+        self._response = None
+        self._begun.clear()
+        self._ended.clear()
+        return step
 
-    def _tokens(self, measured: Measured) -> int:
+    def _count(self, measured: Measured) -> int:
         if measured.counted_by == self._counted_by:
             return measured.tokens
         return tokens_of(measured.entry, self._counter)
@@ -182,7 +196,7 @@ def _block_of(step: Step, counter: TokenCounter) -> Block:
     prompt = () if response.prompt is None else (response.prompt,)
     items = _replayable(response.items)
     calls = [item for item in items if isinstance(item, ToolCall)]
-    answers = _answers(step, calls, counter)
+    answers = _answers(step, calls, counter) if calls else []
     return Block(
         items=(*prompt, *items, *(answer.item for answer in answers)),
         tokens=step.tokens + sum(answer.tokens for answer in answers),

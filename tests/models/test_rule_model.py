@@ -125,7 +125,7 @@ async def test_a_function_can_make_the_arguments_and_the_answer() -> None:
         return {"title": match.text("title").upper(), "tag": match.text("tag"), "clause": match.clause}
 
     def answer(match: Match, result: Result) -> Answer:
-        return f"{match.text('title')}: {result.data['id']}"
+        return f"{match.text('title')}: {result.record['id']}"
 
     rule = Rule("add {title} [tagged {tag}]", tool="add", arguments=arguments, answer=answer)
     chat = Conversation(RuleModel([rule]), {"add": {"id": 7}})
@@ -202,6 +202,7 @@ async def test_filler_words_around_a_clause_mean_nothing() -> None:
     filler = ["please", "(could|can) you", "thanks [a lot]"]
     chat = Conversation(RuleModel([ADD], filler=filler), {"add": "ok"})
     assert await chat.say("Could you please, add milk, please and add tea, thanks a lot!") == "Added milk.\nAdded tea."
+    assert await chat.say("Add salt and thanks") == "Added salt."
     alone = Conversation(RuleModel([Rule("please", answer="What?")], filler=filler), {})
     assert await alone.say("Please!") == "What?"
 
@@ -217,6 +218,7 @@ async def test_words_that_join_clauses_can_be_those_of_another_language() -> Non
 def complete(match: Match) -> Steps:
     """Find the task by its title, then complete it."""
     found = yield Ask("find", {"title": match.text("title")})
+    assert found.record == {}
     if not found.data:
         return f"There is no {match.text('title')}."
     done = yield Ask("complete", {"id": found.data[0]})

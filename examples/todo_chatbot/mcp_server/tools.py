@@ -1,6 +1,6 @@
 """The five tools. Each calls the task service and nothing else; who the user is, the model cannot say."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from examples.todo_chatbot.services.task_service import (
     DESCRIPTION_LIMIT,
@@ -26,10 +26,21 @@ Description = Annotated[str, Field(description=f"Details, up to {DESCRIPTION_LIM
 TaskId = Annotated[int, Field(description="The id of the task, as list_tasks gives it")]
 
 
+class TaskView(BaseModel):
+    """A task as the model sees it."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    title: str
+    description: str
+    done: bool
+    created_at: str
+
+
 class TaskList(BaseModel):
     """The tasks that were asked for, the oldest first."""
 
-    tasks: list[Task]
+    tasks: list[TaskView]
 
 
 def add_tools(server: MCPServer[Any], service: TaskService, user: str) -> None:
@@ -45,10 +56,10 @@ def add_tools(server: MCPServer[Any], service: TaskService, user: str) -> None:
         return server.tool(annotations=hints)
 
     @tool(idempotent=False)
-    def add_task(title: Title, context: Context[Any, Any], description: Description = "") -> Task:
+    def add_task(title: Title, context: Context[Any, Any], description: Description = "") -> TaskView:
         """Add a task to the user's list."""
         with _told():
-            return service.add(user, title, description, request_key=_request_key(context))
+            return _view(service.add(user, title, description, request_key=_request_key(context)))
 
     @tool(read_only=True)
     def list_tasks(
@@ -56,27 +67,31 @@ def add_tools(server: MCPServer[Any], service: TaskService, user: str) -> None:
     ) -> TaskList:
         """List the user's tasks with their ids."""
         with _told():
-            return TaskList(tasks=list(service.list(user, status)))
+            return TaskList(tasks=[_view(task) for task in service.list(user, status)])
 
     @tool()
-    def complete_task(task_id: TaskId) -> Task:
+    def complete_task(task_id: TaskId) -> TaskView:
         """Mark a task as done."""
         with _told():
-            return service.complete(user, task_id)
+            return _view(service.complete(user, task_id))
 
     @tool(destructive=True)
-    def delete_task(task_id: TaskId) -> Task:
+    def delete_task(task_id: TaskId) -> TaskView:
         """Delete a task for good. Returns the task that was deleted."""
         with _told():
-            return service.delete(user, task_id)
+            return _view(service.delete(user, task_id))
 
     @tool()
-    def update_task(task_id: TaskId, title: Title | None = None, description: Description | None = None) -> Task:
+    def update_task(task_id: TaskId, title: Title | None = None, description: Description | None = None) -> TaskView:
         """Change the title or the description of a task; what is not given stays."""
         with _told():
-            return service.update(user, task_id, title=title, description=description)
+            return _view(service.update(user, task_id, title=title, description=description))
 
     del add_task, list_tasks, complete_task, delete_task, update_task  # the server has them
+
+
+def _view(task: Task) -> TaskView:
+    return TaskView.model_validate(task)
 
 
 def _request_key(context: Context[Any, Any]) -> str | None:
@@ -86,7 +101,7 @@ def _request_key(context: Context[Any, Any]) -> str | None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told() -> Generator[None]:
     """Let the model read what is wrong; the SDK would keep other exceptions to itself."""
     try:
         yield

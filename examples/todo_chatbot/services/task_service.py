@@ -1,7 +1,7 @@
 """The tasks of all users, in SQLite. A task of another user is the same as one that does not exist."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,7 +77,7 @@ class TaskService:
         title, description, now = _title(title), _description(description), _now()
         with self._connection() as db:
             row = db.execute(
-                f"INSERT INTO tasks (user_id, title, description, created_at, updated_at, request_key)"
+                f"INSERT INTO tasks (user_id, title, description, created_at, updated_at, request_key)"  # noqa: S608  (constants)
                 f" VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (user_id, request_key) DO UPDATE SET done = done"
                 f" RETURNING {_COLUMNS}",
                 (user, title, description, now, now, request_key),
@@ -127,7 +127,7 @@ class TaskService:
         return _task(row)
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Generator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self._database, timeout=_BUSY)) as db, db:
                 yield db

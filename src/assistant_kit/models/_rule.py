@@ -4,11 +4,11 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import Json, JsonObject, Outcome
-from assistant_kit.models._rule_sentence import Pattern, Slots, fields, fill, pattern_of
+from assistant_kit.models._rule_sentence import STOPS, Pattern, Slots, fields, fill, pattern_of
 from assistant_kit.protocols.model import ModelRequest
 
 _FAILURES: Mapping[Outcome, str] = {
@@ -45,6 +45,12 @@ class Result:
     def data(self) -> Any:
         """The JSON value in the text; None when it is not JSON."""
         return parsed_json(self.text)
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The JSON object in the text; empty when it is anything else."""
+        data = self.data
+        return cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +116,7 @@ class Rule:
         for name in self._named():
             if name.partition(".")[0] not in names | {"result"}:
                 raise self._error(f"names {name!r}, which is no slot of its patterns")
-        if self.example is not None and self.match(self.example) is None:
+        if self.example is not None and self.match(self.example.strip(STOPS)) is None:
             raise self._error(f"does not match its own example {self.example!r}")
 
     def match(self, clause: str) -> Slots | None:

@@ -17,7 +17,7 @@ _APOSTROPHE = re.compile("['\u2019]")
 _OPENING = {")": "(", "]": "["}
 _QUOTES = ('""', "“”", "''", "\u2018\u2019", "«»", "``")
 _QUOTED = r'"[^"]*"|“[^”]*”|«[^»]*»'
-_STOPS = ".!?,; "
+STOPS = ".!?,; "
 _FIELD = re.compile(r"\{([A-Za-z]\w*(?:\.\w+)*)\}")
 _MOST_PIECES = 12  # reading is quadratic in the pieces
 
@@ -142,7 +142,7 @@ class Reader:
         )
 
     def clauses(self, message: str, matches: Callable[[str], bool]) -> Sequence[str]:
-        """Part a message into as many clauses as possible that all match; into one when that is not possible.
+        """Part a message into as many clauses as possible that all match; into none when that is not possible.
 
         Clauses come without filler and with single spaces between their words.
         """
@@ -151,32 +151,32 @@ class Reader:
         starts = [0, *(end for _, end in cuts)]
         ends = [*(start for start, _ in cuts), len(message)]
         pieces = [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
-        parted = self._parted(message, pieces, matches) if 1 < len(pieces) <= _MOST_PIECES else None
-        return parted or [self._bare(message)]
-
-    def _parted(
-        self, message: str, pieces: Sequence[tuple[int, int]], matches: Callable[[str], bool]
-    ) -> Sequence[str] | None:
-        """Find the longest row of matching clauses, each of one or more neighbouring pieces; from the end backwards."""
+        if len(pieces) > _MOST_PIECES:
+            pieces = [(0, len(message))]
         best: list[Sequence[str] | None] = [*(None for _ in pieces), []]
-        for first in reversed(range(len(pieces))):
+        for first in reversed(range(len(pieces))):  # the longest row of clauses from here on
             for last in range(first, len(pieces)):
                 rest = best[last + 1]
-                if rest is None or len(rest) < len(best[first] or ()):
-                    continue
-                clause = self._bare(message[pieces[first][0] : pieces[last][1]])
-                if matches(clause):
-                    best[first] = [clause, *rest]
-        return best[0]
+                if rest is not None:
+                    clause = self._clause(message[pieces[first][0] : pieces[last][1]], matches)
+                    best[first] = _longer(best[first], None if clause is None else [*clause, *rest])
+        return best[0] or []
 
-    def _bare(self, text: str) -> str:
-        """Take filler and closing marks away, as long as something is left."""
-        bare = text.replace("\n", " ").strip().rstrip(_STOPS)
-        while True:
-            shorter = self.after.sub("", self.before.sub("", f" {bare}")).strip().rstrip(_STOPS)
-            if shorter in ("", bare):
-                return bare
-            bare = shorter
+    def _clause(self, text: str, matches: Callable[[str], bool]) -> Sequence[str] | None:
+        """Return a text with as much filler taken away as it still matches; nothing if it is all filler; or None."""
+        text = text.replace("\n", " ").strip().rstrip(STOPS)
+        forms: list[str] = []
+        while text not in forms:
+            forms.append(text)
+            text = self.after.sub("", self.before.sub("", f" {text}")).strip().rstrip(STOPS)
+        matching = next((form for form in reversed(forms) if form and matches(form)), None)
+        if matching is not None:
+            return [matching]
+        return None if forms[-1] else []
+
+
+def _longer(known: Sequence[str] | None, found: Sequence[str] | None) -> Sequence[str] | None:
+    return found if known is None or (found is not None and len(found) > len(known)) else known
 
 
 def fill(template: str, value: Callable[[str], str]) -> str:

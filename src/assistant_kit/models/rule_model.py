@@ -13,7 +13,7 @@ A function in `steps` looks at a result before it asks for the next call:
 
     def complete_by_title(match: Match) -> Steps:
         tasks = yield Ask("list_tasks")
-        for task in tasks.data["tasks"]:
+        for task in tasks.record["tasks"]:
             if task["title"] == match.text("title"):
                 done = yield Ask("complete_task", {"task_id": task["id"]})
                 return "Done." if done.ok else done.text
@@ -103,7 +103,7 @@ class RuleModel:
         await checkpoint()
 
     def _clauses(self, turn: "_Turn") -> Sequence[tuple[Rule, str, Slots]]:
-        """Find the rule for each clause of the message; none when one clause has no rule."""
+        """Find the rule for each clause of the message; none when they do not all have one."""
 
         def find(clause: str) -> tuple[Rule, str, Slots] | None:
             for rule in self._rules:
@@ -114,8 +114,8 @@ class RuleModel:
 
         if not turn.message or len(turn.message) > _LONGEST:
             return ()
-        found = [find(clause) for clause in self._reader.clauses(turn.message, lambda clause: find(clause) is not None)]
-        return [clause for clause in found if clause is not None]
+        clauses = self._reader.clauses(turn.message, lambda clause: find(clause) is not None)
+        return [found for clause in clauses if (found := find(clause)) is not None]
 
     def _fall_back(self, request: ModelRequest) -> str:
         if isinstance(self._fallback, str):

@@ -40,14 +40,15 @@ class Record:
 class Lease:
     """The right to write to a conversation. `fence` grows with every claim.
 
-    `seq` is the number of records when the lease was taken; `open_turn` is the seq of the first record of the turn
-    that is not finished, if `state` is not `idle`.
+    `seq` is the number of records when the lease was taken, `at` the store's time then; `open_turn` is the seq of the
+    first record of the turn that is not finished, if `state` is not `idle`.
     """
 
     conversation: str
     owner: str
     fence: int
     seq: int
+    at: float
     state: TurnState = "idle"
     open_turn: int | None = None
 

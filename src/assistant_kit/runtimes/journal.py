@@ -32,6 +32,7 @@ class Journal:
         self._pending: list[NewRecord] = []
         self._unconfirmed: Append | None = None
         self._lock = Lock()
+        self._begun = time.monotonic()
         self._finished = record is not None and record.finished is not None
         self.released = False
         self.state: TurnState = lease.state
@@ -78,7 +79,9 @@ class Journal:
         if earlier is None:
             return Claim(standing="run", started=call)
         assert isinstance(earlier.entry, ToolStarted)  # noqa: S101  (record_of sorts by type)
-        if verdict(earlier.entry, claimed_at=earlier.at, now=time.time()) == "lost":
+        # The store's clock, carried on by this machine's: clocks that differ between workers do no harm.
+        now = self._lease.at + time.monotonic() - self._begun
+        if verdict(earlier.entry, claimed_at=earlier.at, now=now) == "lost":
             return Claim(standing="lost", started=earlier.entry)
         return Claim(standing="run", started=replace(earlier.entry, attempt=earlier.entry.attempt + 1))
 

@@ -9,6 +9,9 @@ from assistant_kit.protocols.store import Append, Record
 MAX_NAME = 255
 """Characters of a user, a conversation, an owner or a record id: short enough for an index of any database."""
 
+MAX_TOKENS = 2**31 - 1
+"""Tokens of one record: their sum fits any database's integers."""
+
 
 def check_name(what: str, name: str) -> None:
     """Refuse a name that some database cannot hold. Raises InputError."""
@@ -47,8 +50,8 @@ def check_append(write: Append) -> None:
         check_name("record id", record.record_id)
         if record.record_id in seen:
             raise InputError(f"record id {record.record_id!r} stands twice in one append")
-        if record.tokens < 0:
-            raise InputError(f"record {record.record_id!r} has {record.tokens} tokens: that is less than none")
+        if not 0 <= record.tokens <= MAX_TOKENS:
+            raise InputError(f"record {record.record_id!r} has {record.tokens} tokens: it may have 0 to {MAX_TOKENS}")
         seen.add(record.record_id)
 
 

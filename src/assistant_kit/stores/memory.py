@@ -96,6 +96,7 @@ class _UserStore:
                 owner=owner,
                 fence=found.fence,
                 seq=len(found.records),
+                at=now,
                 state=found.state,
                 open_turn=found.open_turn,
             )
@@ -136,7 +137,8 @@ class _UserStore:
         max_tokens: int | None = None,
         limit: int | None = None,
     ) -> Sequence[Record]:
-        """Return the newest records that fit the limits, in order. Raises ConversationNotFound."""
+        """Return the newest records that fit the limits, in order. Raises ConversationNotFound, InputError."""
+        check_name("conversation", conversation)
         with self._state.lock:
             found = self._find(conversation)
             if found is None:
@@ -147,7 +149,9 @@ class _UserStore:
             return tail(newest_first if limit is None else islice(newest_first, max(0, limit)), max_tokens)
 
     async def locate(self, conversation: str, record_id: str) -> int | None:
-        """Return the seq of a record by its id; None when there is none."""
+        """Return the seq of a record by its id; None when there is none. Raises InputError."""
+        check_name("conversation", conversation)
+        check_name("record id", record_id)
         with self._state.lock:
             found = self._find(conversation)
             return None if found is None else found.seq_of.get(record_id)
@@ -170,7 +174,8 @@ class _UserStore:
         return tuple(sorted(infos, key=attrgetter("updated_at"), reverse=True)[: max(0, limit)])
 
     async def delete(self, conversation: str) -> None:
-        """Delete a conversation with its records. Raises ConversationNotFound, ConversationBusy."""
+        """Delete a conversation with its records. Raises ConversationNotFound, ConversationBusy, InputError."""
+        check_name("conversation", conversation)
         with self._state.lock:
             found = self._find(conversation)
             if found is None:

@@ -23,12 +23,14 @@ from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, jsonrpc_mess
 from assistant_kit.toolsets._mcp_delivery import undelivered
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
+Outgoing: TypeAlias = MemoryObjectReceiveStream[SessionMessage]
 Streams: TypeAlias = tuple[
     MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]
 ]
 
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes of one line; a server that never ends its line must not fill the memory
 TAIL = 4096  # bytes of the server's last words that are kept
+REFUSE_GRACE = 0.2  # seconds for requests that cross with the server's end
 FLUSH_GRACE = 0.5  # seconds for a message under way
 EXIT_GRACE = 2.0  # seconds to exit after the end of input; server-gitlab takes 2.1
 KILL_GRACE = 1.0  # seconds after each signal
@@ -64,7 +66,7 @@ class StdioServer:
         self._tail = b""
         self._stderr_read = anyio.Event()
         self._write_done = anyio.Event()
-        self._writing = anyio.Lock()
+        self._closed = False
 
     def account(self) -> str:
         """Say what is known of the process: its exit code, and the last it wrote; empty when nothing is."""
@@ -88,7 +90,7 @@ class StdioServer:
             assert stdin is not None  # noqa: S101  (opened with pipes)
             assert stdout is not None  # noqa: S101
             assert stderr is not None  # noqa: S101
-            group.start_soon(self._read, stdout, incoming)
+            group.start_soon(self._read, stdout, incoming, to_send)
             group.start_soon(self._write, stdin, to_send, incoming)
             group.start_soon(self._read_stderr, stderr)
             try:
@@ -129,7 +131,7 @@ class StdioServer:
             case _:
                 return f"command {program!r} cannot be started: {error}"
 
-    async def _read(self, stdout: ByteReceiveStream, incoming: Incoming) -> None:
+    async def _read(self, stdout: ByteReceiveStream, incoming: Incoming, to_send: Outgoing) -> None:
         lines = BufferedByteReceiveStream(stdout)
         with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, *_BROKEN):
             while True:
@@ -137,9 +139,13 @@ class StdioServer:
                 if message is not None:
                     await incoming.send(message)
         self._ended_itself = not self._stopping
+        self._closed = True
+        with anyio.move_on_after(REFUSE_GRACE):
+            # A request that comes at this moment is refused before the SDK hears of the end: it was never sent.
+            while not self._write_done.is_set() and not to_send.statistics().tasks_waiting_receive:
+                await anyio.sleep(POLL / 10)
         self._on_close()
-        async with self._writing:  # what the writer has to say of its message comes before the end
-            incoming.close()
+        incoming.close()
         with suppress(anyio.EndOfStream, *_BROKEN):  # a server that cannot write cannot exit either
             while True:
                 await stdout.receive()
@@ -151,19 +157,14 @@ class StdioServer:
             self._remember(line + b"\n")
             return None
 
-    async def _write(
-        self, stdin: ByteSendStream, to_send: MemoryObjectReceiveStream[SessionMessage], incoming: Incoming
-    ) -> None:
+    async def _write(self, stdin: ByteSendStream, to_send: Outgoing, incoming: Incoming) -> None:
         try:
             async for item in to_send:
-                text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-                async with self._writing:
-                    try:
-                        await stdin.send(text.encode() + b"\n")
-                    except _BROKEN:
+                if self._closed or not await _written(stdin, item.message):
+                    self._closed = True
+                    await self._refuse(item.message, incoming)
+                    if not to_send.statistics().tasks_waiting_send:
                         self._on_close()
-                        await self._refuse(item.message, incoming)
-                        incoming.close()
         finally:
             self._write_done.set()
 
@@ -197,6 +198,15 @@ class StdioServer:
         await _ended(process, KILL_GRACE)
         with anyio.move_on_after(KILL_GRACE):
             await self._stderr_read.wait()
+
+
+async def _written(stdin: ByteSendStream, message: JSONRPCMessage) -> bool:
+    line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+    try:
+        await stdin.send(line)
+    except _BROKEN:
+        return False
+    return True
 
 
 async def _ended(process: Process, seconds: float) -> bool:

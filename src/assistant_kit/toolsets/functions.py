@@ -1,24 +1,26 @@
 """Typed Python functions as tools."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import anyio.to_thread
-from pydantic import BaseModel, Field, PydanticSchemaGenerationError, PydanticUserError, ValidationError, create_model
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import to_json
 
-from assistant_kit.errors import DuplicateTool, InvalidArguments, InvalidTool, ToolError
+from assistant_kit.errors import DuplicateTool, InvalidTool, ToolError
 from assistant_kit.messages import File, Image, JsonObject, Text
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.tool_spec import Effect, ToolSpec
-from assistant_kit.toolsets._docstring import Documented, documented
+from assistant_kit.toolsets._arguments import arguments_of, bare, origin_of, parameters_of
+from assistant_kit.toolsets._docstring import documented
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what the OpenAI API admits (function tools, `name`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +39,22 @@ class FunctionTool(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], options: ToolOptions) -> None:
         """Derive name, description and schema. Raises InvalidTool."""
+        inner = _usable(function)
+        update_wrapper(self, inner)
         self.function = function
-        self.__doc__ = function.__doc__
-        self._is_async = inspect.iscoroutinefunction(function)
-        documentation = documented(inspect.getdoc(function) or "")
-        self._context_name, fields = _parameters(function, documentation)
-        self._validate, schema = _validator(function, fields)
+        self._is_async = inspect.iscoroutinefunction(inner)
+        documentation = documented(_docstring(function, inner))
+        parameters = parameters_of(function, documentation.parameters)
+        self._context_names = parameters.context
+        self._arguments = arguments_of(function, parameters)
         self.spec = ToolSpec(
-            name=options.name or getattr(function, "__name__", ""),
+            name=_name(options.name, function, inner),
             description=options.description if options.description is not None else documentation.summary,
-            parameters=schema,
+            parameters=self._arguments.schema,
             effect=options.effect,
             timeout=options.timeout,
             needs_approval=options.needs_approval,
-            origin=_origin(function),
+            origin=origin_of(function),
         )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -58,13 +62,13 @@ class FunctionTool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     async def run(self, arguments: JsonObject, context: ToolContext) -> ToolOutput:
-        """Validate the arguments and call the function; a synchronous one runs in a worker thread."""
-        try:
-            values = self._validate(arguments)
-        except ValidationError as error:
-            raise InvalidArguments(_problems(error)) from error
-        if self._context_name is not None:
-            values[self._context_name] = context
+        """Validate the arguments and call the function; a synchronous one runs in a worker thread.
+
+        Raises InvalidArguments, and whatever the function raises. A cancelled call does not wait for its thread.
+        """
+        values = self._arguments.check(arguments)
+        for name in self._context_names:
+            values[name] = context
         function: Callable[..., Any] = self.function
         if self._is_async:
             return output_of(await function(**values))
@@ -149,7 +153,10 @@ def as_function_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
 
 
 def output_of(value: Any) -> ToolOutput:
-    """Turn what a function returned into what the model reads: text as it is, parts as they are, the rest as JSON."""
+    """Turn what a function returned into what the model reads: text and parts as they are, the rest as JSON.
+
+    Raises ToolError when it has no JSON form.
+    """
     match value:
         case ToolOutput():
             return value
@@ -157,83 +164,47 @@ def output_of(value: Any) -> ToolOutput:
             return ToolOutput(content=(Text(text=value),))
         case Text() | Image() | File():
             return ToolOutput(content=(value,))
-        case [*parts] if parts and all(isinstance(part, Text | Image | File) for part in parts):
-            return ToolOutput(content=tuple(parts))
+        case [*parts] if _are_content(parts):
+            return ToolOutput(content=tuple(Text(text=part) if isinstance(part, str) else part for part in parts))
         case None:
             return ToolOutput(content=(Text(text="Done."),))
         case _:
             return ToolOutput(content=(Text(text=_json_text(value)),))
 
 
+def _are_content(parts: Sequence[Any]) -> bool:
+    """Tell whether this is content, with one part at least; texts alone are a list like any other."""
+    known = all(isinstance(part, str | Text | Image | File) for part in parts)
+    return known and not all(isinstance(part, str) for part in parts)
+
+
+def _usable(function: Callable[..., Any]) -> Callable[..., Any]:
+    inner = bare(function) if callable(function) else function
+    if not callable(inner) or inspect.isclass(inner):
+        raise InvalidTool(origin_of(function), "it is no function: pass a function with annotated parameters")
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise InvalidTool(origin_of(function), "it is a generator: return the whole result, a list for instance")
+    return inner
+
+
+def _docstring(function: Callable[..., Any], inner: Callable[..., Any]) -> str:
+    is_object = inspect.ismethod(inner) and inner.__self__ is function
+    return inspect.getdoc(inner) or (inspect.getdoc(type(function)) if is_object else None) or ""
+
+
+def _name(given: str | None, function: Callable[..., Any], inner: Callable[..., Any]) -> str:
+    is_object = inspect.ismethod(inner) and inner.__self__ is function
+    name = given or (type(function).__name__ if is_object else inner.__name__)
+    if not _NAME.fullmatch(name):
+        problem = f"models accept names of 1 to 64 letters (a to z), digits, _ and -, not {name!r}: use tool(name=…)"
+        raise InvalidTool(origin_of(function), problem)
+    return name
+
+
 def _json_text(value: Any) -> str:
     try:
         return to_json(value).decode()
-    except PydanticSerializationError as error:
-        message = f"the tool returned a {type(value).__name__}, which has no JSON form"
+    except ValueError as error:
+        # The call was made: the model has to know that, lest it makes it again.
+        message = f"The tool ran, but what it returned (a {type(value).__name__}) has no JSON form and is lost."
         raise ToolError(message) from error
-
-
-def _parameters(function: Callable[..., Any], documentation: Documented) -> tuple[str | None, dict[str, Any]]:
-    if not callable(function) or not getattr(function, "__name__", ""):
-        raise InvalidTool(repr(function), "give a named function, or wrap it in one")
-    origin = _origin(function)
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise InvalidTool(origin, f"its annotations cannot be read ({error})") from error
-    context: str | None = None
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise InvalidTool(origin, f"parameter {name!r} cannot be passed by name")
-        if name not in hints:
-            raise InvalidTool(origin, f"parameter {name!r} has no type annotation")
-        if hints[name] is ToolContext:
-            context = name
-            continue
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[name] = (hints[name], Field(default, alias=name, description=documentation.parameters.get(name)))
-    return context, fields
-
-
-def _validator(
-    function: Callable[..., Any], fields: Mapping[str, Any]
-) -> tuple[Callable[[JsonObject], dict[str, Any]], JsonObject]:
-    # Fields have names of their own inside the model, so that no parameter (`copy`, `_x`) clashes with pydantic's.
-    inner = {f"p{index}": name for index, name in enumerate(fields)}
-    definitions: dict[str, Any] = {key: fields[name] for key, name in inner.items()}
-    try:
-        model: type[BaseModel] = create_model("Arguments", __config__={"extra": "forbid"}, **definitions)
-        schema = model.model_json_schema(by_alias=True)
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        raise InvalidTool(_origin(function), f"its parameters have no JSON schema ({error})") from error
-
-    def values(arguments: JsonObject) -> dict[str, Any]:
-        checked = model.model_validate(arguments)
-        return {name: getattr(checked, key) for key, name in inner.items()}
-
-    return values, _tidy(schema)
-
-
-def _tidy(schema: dict[str, Any]) -> JsonObject:
-    schema.pop("title", None)
-    schema.pop("description", None)
-    for field in schema.get("properties", {}).values():
-        field.pop("title", None)
-    schema.setdefault("properties", {})
-    return schema
-
-
-def _problems(error: ValidationError) -> str:
-    problems = "; ".join(
-        f"{'.'.join(str(step) for step in problem['loc']) or 'arguments'}: {problem['msg']}"
-        for problem in error.errors(include_url=False)
-    )
-    return f"The arguments do not fit the tool: {problems}. Correct them and call it again."
-
-
-def _origin(function: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    name = getattr(function, "__qualname__", repr(function))
-    module = getattr(function, "__module__", "?")
-    return f"{module}.{name}" if code is None else f"{module}.{name} (line {code.co_firstlineno})"

@@ -135,17 +135,23 @@ class MCPServer:
 
     async def _connected(self) -> Link:
         """Return the connection, made anew when it has ended; whoever comes meanwhile waits for the same attempt."""
+        for _ in range(2):  # the one that was there may end just now
+            link = self._newest()
+            await link.ready.wait()
+            if link.problem is not None:
+                raise ToolsetError(self.name, link.problem) from link.cause
+            if not link.over:
+                self._endpoint = replace(self._endpoint, modes=(link.mode,))  # what worked is not searched for again
+                return link
+        raise ToolsetError(self.name, "it ends as soon as it is connected")
+
+    def _newest(self) -> Link:
         if self._tasks is None:
             raise ToolsetError(self.name, "not connected: enter it with 'async with' before it is used")
-        link = self._link
-        if link is None or link.over:
-            link = self._link = Link(self._endpoint, self._terms)
-            self._tasks.start_soon(link.run)
-        await link.ready.wait()
-        if link.problem is not None:
-            raise ToolsetError(self.name, link.problem) from link.cause
-        self._endpoint = replace(self._endpoint, modes=(link.mode,))  # what worked once is not searched for again
-        return link
+        if self._link is None or self._link.over:
+            self._link = Link(self._endpoint, self._terms)
+            self._tasks.start_soon(self._link.run)
+        return self._link
 
     async def _leave(self, tasks: TaskGroup) -> None:
         self._tasks = None

@@ -55,11 +55,12 @@ async def ask(server: MCPServer, tool: str, **arguments: str | float) -> str:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that has ended and waits for its parent does not."""
+    """Tell whether any thread of a process runs; one that has ended and waits for its parent does not."""
+    threads = Path(f"/proc/{pid}/task")
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+        return any((thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX" for thread in threads.iterdir())
+    except (FileNotFoundError, ProcessLookupError):  # a thread, or the process, has ended meanwhile
+        return threads.exists() and alive(pid)
 
 
 async def until_gone(pid: int) -> None:

@@ -141,7 +141,7 @@ class _Messages:
         texts, calls = self._texts, self._calls
         if not texts and not calls:
             return
-        content = b'\\n\\n'.join(text[1:-1] for text in texts)
+        content = b"\\n\\n".join(text[1:-1] for text in texts)
         message = [b'{"role":"assistant","content":', b'"' + content + b'"' if texts else b"null"]
         if calls:
             message += (b',"tool_calls":[', b",".join(calls), b"]")

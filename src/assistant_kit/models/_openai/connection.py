@@ -1,7 +1,7 @@
 """The way to a server: one `AsyncOpenAI` at its low level, bytes out and bytes in."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -14,7 +14,6 @@ from openai import AsyncOpenAI
 from assistant_kit.deadline import Deadline
 from assistant_kit.errors import ConfigurationError, ModelTimeout
 from assistant_kit.models._openai.failures import Source, interrupted, refused, unreachable
-from assistant_kit.models._openai.sse import EventBlocks
 
 CLOSING = 1.0
 """Seconds that may pass until a connection is closed, or the end of a finished answer has come."""
@@ -27,8 +26,11 @@ class Answer(Protocol):
     over: bool
     """Whether the event that ends the answer has come."""
 
-    def event(self, block: bytes) -> None:
-        """Read the next event. Raises ModelError."""
+    feed: Callable[[bytes], None]
+    """Reads the next bytes of a stream of events. Raises ModelError."""
+
+    def end(self) -> None:
+        """Take note that the stream has ended. Raises ModelError."""
         ...
 
     def body(self, data: bytes) -> None:
@@ -138,7 +140,7 @@ class Connection:
             raise unreachable(error, server.source) from error
         except openai.OpenAIError as error:
             raise ConfigurationError(f"{self.name}: the OpenAI client cannot send: {type(error).__name__}") from error
-        return cast("httpx2.Response", opened)
+        return opened
 
 
 async def _read(response: httpx2.Response, answer: Answer, source: Source, *, stream: bool) -> None:
@@ -159,19 +161,16 @@ async def _read(response: httpx2.Response, answer: Answer, source: Source, *, st
 
 
 async def _read_events(first: bytes, parts: AsyncGenerator[bytes], answer: Answer) -> None:
-    blocks = EventBlocks()
-    for block in blocks.feed(first):
-        answer.event(block)
+    feed = answer.feed
+    feed(first)
     if not answer.over:
         async for part in parts:
-            for block in blocks.feed(part):
-                answer.event(block)
+            feed(part)
             if answer.over:
                 break
-    if not answer.over:
-        for block in blocks.rest():
-            answer.event(block)
-        return
+        else:
+            answer.end()
+            return
     with anyio.move_on_after(CLOSING), contextlib.suppress(httpx2.HTTPError):  # a body read whole leaves a connection
         async for _ in parts:  # that serves again
             pass
@@ -183,5 +182,5 @@ def _parts(response: httpx2.Response) -> AsyncGenerator[bytes]:
     if isinstance(stream, httpx2.AsyncByteStream) and "content-encoding" not in response.headers:
         parts = aiter(stream)
         if isinstance(parts, AsyncGenerator):
-            return parts
+            return cast("AsyncGenerator[bytes]", parts)
     return response.aiter_bytes()

@@ -5,10 +5,11 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
+from pydantic_core import from_json
 
 from assistant_kit.errors import (
     ModelBroke,
@@ -25,6 +26,11 @@ from assistant_kit.models._openai.lenient import as_object, as_text
 QUOTED = 500
 """Characters of a server's words that an error quotes at most."""
 
+_BAD_REQUEST = 400
+_NOT_FOUND = 404
+_NOT_ALLOWED = 405
+_SERVER_FAILED = 500
+_NOT_IMPLEMENTED = 501
 _BY_STATUS: Mapping[int, type[ModelError]] = {
     401: ModelUnauthorized,
     403: ModelUnauthorized,
@@ -72,7 +78,7 @@ class Source:
 def refused(error: openai.APIStatusError, source: Source) -> ModelError:
     """Map an answer with an HTTP status that is an error."""
     status, code = error.status_code, _code_of(as_object(error.body))
-    kind = _BY_STATUS.get(status) or (ModelUnavailable if status >= httpx2.codes.INTERNAL_SERVER_ERROR else ModelRejected)
+    kind = _BY_STATUS.get(status) or (ModelUnavailable if status >= _SERVER_FAILED else ModelRejected)
     headers = error.response.headers
     should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
     return kind(
@@ -122,6 +128,27 @@ def reported(error: Mapping[str, Any], source: Source, request_id: str | None) -
     )
 
 
+def broke(message: str, source: Source, request_id: str | None) -> ModelBroke:
+    """Return the error for an answer that is no answer."""
+    return ModelBroke(message, model=source.model, request_id=request_id)
+
+
+def shown(data: bytes, source: Source) -> str:
+    """Return the beginning of what a server sent."""
+    return source.quote(data[: 4 * QUOTED].decode(errors="replace")) or "nothing"
+
+
+def parsed(data: bytes, source: Source, request_id: str | None) -> dict[str, Any]:
+    """Parse a JSON object. Raises ModelBroke when it is none."""
+    try:
+        value = from_json(data)
+    except ValueError as error:
+        raise broke(f"what came back is not JSON: {shown(data, source)}", source, request_id) from error
+    if type(value) is not dict:
+        raise broke(f"what came back is no JSON object: {shown(data, source)}", source, request_id)
+    return as_object(cast("object", value))
+
+
 def retry_after(headers: httpx2.Headers, *, now: float) -> float | None:
     """Return the seconds that a server asks to wait; `now` is the time of day, which an HTTP date is held against."""
     milliseconds = _seconds(headers.get("retry-after-ms"))
@@ -142,11 +169,20 @@ def is_missing_route(error: ModelError) -> bool:
     cause = error.__cause__
     if not isinstance(cause, openai.APIStatusError):
         return False
-    if error.status != httpx2.codes.NOT_FOUND:
-        return error.status in (httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED)
+    if error.status != _NOT_FOUND:
+        return error.status in (_NOT_ALLOWED, _NOT_IMPLEMENTED)
     about = as_object(cause.body).get("param")
     named = error.model.partition(":")[2] in _words(cause)
     return error.code != "model_not_found" and not about and not named
+
+
+def refuses_sealing(error: ModelError) -> bool:
+    """Tell whether the server refuses to send encrypted reasoning: models that do not think have none."""
+    cause = error.__cause__
+    if error.status != _BAD_REQUEST or not isinstance(cause, openai.APIStatusError):
+        return False
+    about = as_text(as_object(cause.body).get("param"))
+    return about.startswith("include") or "Encrypted content is not supported" in _words(cause)
 
 
 def _seconds(value: str | None) -> float | None:
@@ -176,6 +212,6 @@ def _words(error: openai.APIStatusError) -> str:
 def _advice(kind: type[ModelError], status: int) -> str:
     if kind is ModelUnauthorized:
         return " (check OPENAI_API_KEY or api_key)"
-    if status in (httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED):
+    if status in (_NOT_FOUND, _NOT_ALLOWED):
         return " (check the model's name, and OPENAI_BASE_URL or base_url)"
     return ""

@@ -7,14 +7,13 @@ from uuid import uuid4
 from pydantic_core import from_json
 
 from assistant_kit.entries import FinishReason
-from assistant_kit.errors import ModelBroke
 from assistant_kit.events import ReasoningToken, RefusalToken, Token
 from assistant_kit.messages import AssistantMessage, OutputItem, ProviderItem, Reasoning, ToolCall
 from assistant_kit.models._openai.body import dump
-from assistant_kit.models._openai.failures import Source, reported
+from assistant_kit.models._openai.failures import Source, broke, parsed, reported, shown
 from assistant_kit.models._openai.lenient import as_count, as_list, as_object, as_text
 from assistant_kit.models._openai.sse import data_of
-from assistant_kit.models._openai.template import DeltaTemplate
+from assistant_kit.models._openai.text_stream import TextStream
 from assistant_kit.protocols.model import Emit, ModelResponse
 from assistant_kit.usage import Usage
 
@@ -23,22 +22,22 @@ _INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_
 
 
 class ResponsesAnswer:
-    """Gathers one answer; `emit` takes the deltas of a streamed one, None when nobody reads along.
+    """Gathers one answer; `emit` takes its deltas, or all of its text when it comes at once.
 
     Items are taken when they are done, else from the end of the answer, else the text from its deltas: servers differ
     in what they send.
     """
 
-    def __init__(self, source: Source, emit: Emit | None) -> None:
+    def __init__(self, source: Source, emit: Emit) -> None:
         self.request_id: str | None = None
         self.over = False
         self._source = source
         self._emit = emit
-        self._texts: list[str] = []
+        self._stream = TextStream(b"delta", emit=emit, parse=self._event, read=_text_delta)
+        self.feed = self._stream.feed
         self._done: list[dict[str, Any]] = []
         self._end: dict[str, Any] = {}
         self._status = ""
-        self._template = DeltaTemplate(b"delta", _text_delta)
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
             "response.refusal.delta": self._refusal_delta,
             "response.reasoning_summary_part.added": self._reasoning_part,
@@ -51,33 +50,26 @@ class ResponsesAnswer:
             "error": self._error,
         }
 
-    def event(self, block: bytes) -> None:
-        """Read the next event. Raises ModelError."""
-        text = self._template.text_of(block)
-        if text is None:
-            self._parsed(block)
-            return
-        self._texts.append(text)
-        if self._emit is not None:
-            self._emit(Token(text))
+    def end(self) -> None:
+        """Take note that the stream has ended. Raises ModelError."""
+        self._stream.end()
 
     def body(self, data: bytes) -> None:
         """Read a whole body. Raises ModelError."""
-        response = self._object(data)
+        response = parsed(data, self._source, self.request_id)
         if "output" not in response and (error := as_object(response.get("error"))):
             raise reported(error, self._source, self.request_id)
         if type(response.get("output")) is not list and response.get("status") != "failed":
-            raise self._broke(f"what came back is no response: {self._quote(data)}")
+            raise broke(f"what came back is no response: {shown(data, self._source)}", self._source, self.request_id)
         self._finished({"response": response})
-        if self._emit is not None:
-            for item in self.response().items:
-                if isinstance(item, AssistantMessage) and item.text:
-                    self._emit(Token(item.text))
+        for item in self._items():
+            if isinstance(item, AssistantMessage) and item.text:
+                self._emit(Token(item.text))
 
     def response(self) -> ModelResponse:
         """Return the whole answer. Raises ModelBroke when its end has not come."""
         if not self.over:
-            raise self._broke("the stream ended early, without an event that ends the answer")
+            raise broke("the stream ended early, without an event that ends the answer", self._source, self.request_id)
         items = self._items()
         return ModelResponse(
             items=items,
@@ -86,37 +78,31 @@ class ResponsesAnswer:
             finish=self._finish(items),
         )
 
-    def _parsed(self, block: bytes) -> None:
+    def _event(self, block: bytes) -> None:
         data = data_of(block)
         if not data or data == b"[DONE]":
             return
-        event = self._object(data)
+        event = parsed(data, self._source, self.request_id)
         kind = as_text(event.get("type"))
         if kind == _TEXT_DELTA:
-            self._text_delta(block, as_text(event.get("delta")))
+            self._stream.add(as_text(event.get("delta")), block)
         elif (handler := self._handlers.get(kind)) is not None:
             handler(event)
         elif not kind and "error" in event:
             self._error(event)
 
-    def _text_delta(self, block: bytes, text: str) -> None:
-        self._texts.append(text)
-        self._template.learn(block, text)
-        if self._emit is not None and text:
-            self._emit(Token(text))
-
     def _refusal_delta(self, event: dict[str, Any]) -> None:
         text = as_text(event.get("delta"))
-        if self._emit is not None and text:
+        if text:
             self._emit(RefusalToken(text))
 
     def _reasoning_delta(self, event: dict[str, Any]) -> None:
         text = as_text(event.get("delta"))
-        if self._emit is not None and text:
+        if text:
             self._emit(ReasoningToken(text))
 
     def _reasoning_part(self, event: dict[str, Any]) -> None:
-        if self._emit is not None and as_count(event.get("summary_index")):
+        if as_count(event.get("summary_index")):
             self._emit(ReasoningToken("\n\n"))
 
     def _item_done(self, event: dict[str, Any]) -> None:
@@ -129,7 +115,7 @@ class ResponsesAnswer:
         if status == "failed":
             raise reported(as_object(response.get("error")), self._source, self.request_id)
         if status not in ("completed", "incomplete", ""):
-            raise self._broke(f"the answer is {status!r}, which is no end")
+            raise broke(f"the answer is {status!r}, which is no end", self._source, self.request_id)
         self.over = True
 
     def _error(self, event: dict[str, Any]) -> None:
@@ -139,7 +125,7 @@ class ResponsesAnswer:
         raw = self._done or [as_object(item) for item in as_list(self._end.get("output"))]
         seen: set[str] = set()
         items = tuple(_item(item, seen) for item in raw if item)
-        text = "".join(self._texts)
+        text = "".join(self._stream.texts)
         if text and not any(isinstance(item, AssistantMessage) for item in items):
             return (AssistantMessage(text=text), *items)
         return items
@@ -149,21 +135,6 @@ class ResponsesAnswer:
             reason = as_text(as_object(self._end.get("incomplete_details")).get("reason"))
             return _INCOMPLETE.get(reason, "other")
         return "tool_calls" if any(isinstance(item, ToolCall) for item in items) else "stop"
-
-    def _object(self, data: bytes) -> dict[str, Any]:
-        try:
-            value = from_json(data)
-        except ValueError as error:
-            raise self._broke(f"what came back is not JSON: {self._quote(data)}") from error
-        if type(value) is not dict:
-            raise self._broke(f"what came back is no JSON object: {self._quote(data)}")
-        return as_object(value)
-
-    def _quote(self, data: bytes) -> str:
-        return self._source.quote(data.decode(errors="replace"))
-
-    def _broke(self, message: str) -> ModelBroke:
-        return ModelBroke(message, model=self._source.model, request_id=self.request_id)
 
 
 def _text_delta(block: bytes) -> str | None:
@@ -202,9 +173,7 @@ def _call(item: dict[str, Any], seen: set[str]) -> ToolCall:
     if type(arguments) is not str:
         arguments = "" if arguments is None else dump(arguments).decode()
     whole = {**item, "call_id": call_id, "arguments": arguments}
-    return ToolCall(
-        call_id=call_id, name=as_text(item.get("name")), arguments=arguments, raw=dump(whole).decode()
-    )
+    return ToolCall(call_id=call_id, name=as_text(item.get("name")), arguments=arguments, raw=dump(whole).decode())
 
 
 def _usage(response: dict[str, Any]) -> Usage:

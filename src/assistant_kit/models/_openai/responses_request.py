@@ -10,6 +10,7 @@ from assistant_kit.messages import (
     File,
     Image,
     Item,
+    OutputItem,
     Part,
     Reasoning,
     Text,
@@ -94,9 +95,7 @@ def _items(items: Sequence[Item]) -> list[bytes]:
     forms: list[bytes] = []
     last = len(items) - 1
     for index, item in enumerate(items):
-        if isinstance(item, Reasoning) and (
-            item.raw is None or index == last or items[index + 1].kind not in _ANSWERS
-        ):
+        if isinstance(item, Reasoning) and (item.raw is None or index == last or items[index + 1].kind not in _ANSWERS):
             continue  # reasoning of another format; or cut off before what it led to, which OpenAI does not take back
         forms.append(item.wire_form("responses", partial(_form, item)))
     return forms
@@ -110,14 +109,16 @@ def _form(item: Item) -> bytes:
             return dump({"type": "message", "role": "developer", "content": item.text})
         case ToolAnswer():
             return dump({"type": "function_call_output", "call_id": item.call_id, "output": _content(item.content)})
-        case _ if item.raw is not None:
-            return item.raw.encode(errors="replace")
-        case ToolCall():
-            return dump(
-                {"type": "function_call", "call_id": item.call_id, "name": item.name, "arguments": item.arguments}
-            )
-        case AssistantMessage():
-            return dump({"type": "message", "role": "assistant", "content": item.text or item.refusal or ""})
+        case _:
+            return _output(item) if item.raw is None else item.raw.encode(errors="replace")
+
+
+def _output(item: OutputItem) -> bytes:
+    if isinstance(item, ToolCall):
+        call = {"type": "function_call", "call_id": item.call_id, "name": item.name, "arguments": item.arguments}
+        return dump(call)
+    text = (item.text or item.refusal or "") if isinstance(item, AssistantMessage) else ""
+    return dump({"type": "message", "role": "assistant", "content": text})
 
 
 def _content(content: Sequence[Part]) -> str | list[dict[str, object]]:

@@ -1,5 +1,7 @@
 """Server-sent events as bytes, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them."""
 
+END = b"\n\n"
+"""What ends an event, once line ends are LF."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -7,23 +9,27 @@ class EventBlocks:
     """Cuts the bytes of a stream into events, each the bytes of its lines with LF between them.
 
     Bytes may come in pieces of any size. Time and memory grow with the bytes only, however small the pieces are.
+    `between` is true while no event has begun that is not ended.
     """
 
-    __slots__ = ("_after_cr", "_pieces")
+    __slots__ = ("_after_cr", "_pieces", "between")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._after_cr = False
+        self.between = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take the next bytes and return the events that they complete."""
         if self._after_cr or b"\r" in chunk:
             chunk = self._with_lf(chunk)
-        if not self._pieces and chunk.endswith(b"\n\n"):  # whole events: nearly every chunk there is
-            blocks = chunk.split(b"\n\n")
+        if self._pieces or not chunk.endswith(END):
+            blocks = self._gather(chunk)
+        else:  # whole events: nearly every chunk there is
+            blocks = chunk.split(END)
             blocks.pop()
-            return blocks
-        return self._gather(chunk)
+        self.between = not self._pieces and not self._after_cr
+        return blocks
 
     def rest(self) -> list[bytes]:
         """Return the event at the end of the stream that no empty line follows: some servers end so."""
@@ -35,11 +41,11 @@ class EventBlocks:
         if not chunk:
             return []
         pieces = self._pieces
-        ends_here = b"\n\n" in chunk or (chunk.startswith(b"\n") and bool(pieces) and pieces[-1].endswith(b"\n"))
+        ends_here = END in chunk or (chunk.startswith(b"\n") and bool(pieces) and pieces[-1].endswith(b"\n"))
         pieces.append(chunk)
         if not ends_here:
             return []
-        *blocks, rest = b"".join(pieces).split(b"\n\n")
+        *blocks, rest = b"".join(pieces).split(END)
         self._pieces = [rest] if rest else []
         return blocks
 

@@ -76,7 +76,7 @@ def claim(connection: sqlite3.Connection, key: Key, owner: str, ttl: float, *, n
         (lease_until,) = connection.execute(_LEASE_END, key).fetchone()
         raise ConversationBusy(conversation, lease_until - now)
     fence, seq, state, open_turn = row
-    return Lease(conversation=conversation, owner=owner, fence=fence, seq=seq, state=state, open_turn=open_turn)
+    return Lease(conversation=conversation, owner=owner, fence=fence, seq=seq, at=now, state=state, open_turn=open_turn)
 
 
 def renew(connection: sqlite3.Connection, user: str, lease: Lease, until: float) -> None:
@@ -166,7 +166,7 @@ def read(
             "conversation": conversation,
             "after": min(max(0, after), MAX_SEQ),
             "before": MAX_SEQ if before is None else min(max(0, before), MAX_SEQ),
-            "limit": _EVERYTHING if limit is None else max(0, limit),
+            "limit": _EVERYTHING if limit is None else min(max(0, limit), MAX_SEQ),
         },
     )
     # Rows are fetched one by one: those that no longer fit are never read from the file.
@@ -199,11 +199,12 @@ def locate(connection: sqlite3.Connection, key: Key, record_id: str) -> int | No
 
 def conversations(connection: sqlite3.Connection, user: str, limit: int, before: float) -> tuple[ConversationInfo, ...]:
     """Return conversations that changed before a time, the last changed first."""
+    rows = connection.execute(_LIST, (user, before, min(max(0, limit), MAX_SEQ)))
     return tuple(
         ConversationInfo(
             conversation=conversation, records=seq, state=state, created_at=created_at, updated_at=updated_at
         )
-        for conversation, seq, state, created_at, updated_at in connection.execute(_LIST, (user, before, max(0, limit)))
+        for conversation, seq, state, created_at, updated_at in rows
     )
 
 

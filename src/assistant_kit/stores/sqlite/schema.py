@@ -103,15 +103,10 @@ def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the schema to the newest version, in one transaction. Another process may have done so meanwhile."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for step in MIGRATIONS[_version(connection, path) :]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    connection.execute("BEGIN IMMEDIATE")  # undone by closing the connection if any of this fails
+    for step in MIGRATIONS[_version(connection, path) :]:
+        for statement in step:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute("COMMIT")

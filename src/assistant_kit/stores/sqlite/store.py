@@ -19,7 +19,7 @@ from assistant_kit.stores._rules import Clock, check_append, check_claim, check_
 from assistant_kit.stores.sqlite import journal
 from assistant_kit.stores.sqlite.failures import store_error
 from assistant_kit.stores.sqlite.schema import Synchronous, open_connection
-from assistant_kit.stores.sqlite.worker import Closed, Duties, Group, Job, Worker
+from assistant_kit.stores.sqlite.worker import Duties, Ended, Group, Job, Worker
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class SQLiteStore:
 
     def write_later(self, action: Callable[[sqlite3.Connection], object]) -> None:
         """Run an action in a transaction, if the store is not closed; nobody waits for it."""
-        with suppress(Closed):
+        with suppress(Ended):
             self._writer.submit(Job(action))
 
     async def _run(self, worker: Worker, job: Job[T]) -> T:
@@ -105,8 +105,8 @@ class SQLiteStore:
             return await job.outcome()
         except sqlite3.Error as error:
             raise store_error(error, self._path) from error
-        except Closed as error:
-            raise StoreUnavailable(f"{self._path}: this store was closed: make a new SQLiteStore") from error
+        except Ended as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
 
 
 class _UserStore:
@@ -160,7 +160,8 @@ class _UserStore:
         max_tokens: int | None = None,
         limit: int | None = None,
     ) -> Sequence[Record]:
-        """Return the newest records that fit the limits, in order. Raises ConversationNotFound."""
+        """Return the newest records that fit the limits, in order. Raises ConversationNotFound, InputError."""
+        check_name("conversation", conversation)
         key = (self._user, conversation)
         return await self._store.read(
             lambda connection: journal.read(
@@ -169,7 +170,9 @@ class _UserStore:
         )
 
     async def locate(self, conversation: str, record_id: str) -> int | None:
-        """Return the seq of a record by its id; None when there is none."""
+        """Return the seq of a record by its id; None when there is none. Raises InputError."""
+        check_name("conversation", conversation)
+        check_name("record id", record_id)
         key = (self._user, conversation)
         return await self._store.read(lambda connection: journal.locate(connection, key, record_id))
 
@@ -179,7 +182,8 @@ class _UserStore:
         return await self._store.read(lambda connection: journal.conversations(connection, user, limit, end))
 
     async def delete(self, conversation: str) -> None:
-        """Delete a conversation with its records. Raises ConversationNotFound, ConversationBusy."""
+        """Delete a conversation with its records. Raises ConversationNotFound, ConversationBusy, InputError."""
+        check_name("conversation", conversation)
         clock, key = self._clock, (self._user, conversation)
         await self._store.write(Job(lambda connection: journal.delete(connection, key, clock.now())))
 
@@ -199,9 +203,10 @@ def _commit(connection: sqlite3.Connection, group: Group) -> None:
             for job in group:
                 _run_apart(connection, job)
         connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        raise  # the worker closes a connection that failed, and that undoes the transaction
+    except Exception:
+        connection.execute("ROLLBACK")
         raise
 
 

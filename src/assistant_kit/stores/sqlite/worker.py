@@ -90,8 +90,8 @@ class Duties:
     leave: Callable[[sqlite3.Connection], object]
 
 
-class Closed(Exception):
-    """The worker was stopped."""
+class Ended(Exception):
+    """The thread takes no more jobs; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,14 +116,17 @@ class Worker:
         self._closed = False
 
     def submit(self, job: AnyJob) -> None:
-        """Let the thread do `job` after all that was submitted before. Raises Closed."""
+        """Let the thread do `job` after all that was submitted before. Raises Ended."""
         with self._lock:
             if self._closed:
-                raise Closed
+                raise Ended("this store was closed: make a new one")
             if self._thread is None:
                 # A daemon: a store that nobody closed does not keep the interpreter from ending.
                 self._thread = Thread(target=_work, args=(self._queue, self._duties), name=self._name, daemon=True)
                 self._thread.start()
+            elif not self._thread.is_alive():
+                # SQLite forbids it: the child would believe that it holds the file locks of its parent.
+                raise Ended("this store was in use when the process forked: fork before its first use, or spawn")
             self._queue.put(job)
 
     def end(self) -> None:

@@ -1,0 +1,206 @@
+"""Tests of who may write."""
+# ruff: noqa: D102, PLR2004, S101  (these are tests: a name is a sentence, an expected value a number, assert the language)
+
+import math
+
+import anyio
+import pytest
+
+from assistant_kit.errors import ConversationBusy, InputError, LeaseLost
+from assistant_kit.protocols.store import UserStore
+from assistant_kit.testing.conformance.store_workbench import StoreWorkbench, claimed, filled, ids, new, writing
+
+
+class StoreLeases(StoreWorkbench):
+    """One holder at a time, told apart by fences that only grow."""
+
+    async def test_a_claim_makes_a_conversation(self, alice: UserStore) -> None:
+        lease = await alice.claim("c", owner="w1", ttl=60)
+
+        assert (lease.conversation, lease.owner, lease.seq, lease.state, lease.open_turn) == (
+            "c",
+            "w1",
+            0,
+            "idle",
+            None,
+        )
+
+    async def test_the_same_owner_may_claim_again_and_the_old_lease_is_lost(self, alice: UserStore) -> None:
+        old = await claimed(alice)
+        new_one = await claimed(alice)
+
+        assert new_one.fence > old.fence
+        with pytest.raises(LeaseLost):
+            await alice.append(writing(old, 0, new("a")))
+
+    async def test_a_held_conversation_is_busy_for_others(self, alice: UserStore) -> None:
+        await claimed(alice, owner="w1", ttl=60)
+
+        with pytest.raises(ConversationBusy) as caught:
+            await claimed(alice, owner="w2")
+
+        assert caught.value.conversation == "c"
+        assert 0 < caught.value.retry_after <= 60
+
+    async def test_after_its_end_a_lease_passes_to_who_claims(self, alice: UserStore) -> None:
+        old = await claimed(alice, owner="w1", ttl=self.ttl)
+        await self.advance(self.ttl * 1.1)
+
+        taken = await claimed(alice, owner="w2")
+
+        assert taken.fence > old.fence
+
+    async def test_the_holder_before_can_neither_write_nor_renew(self, alice: UserStore) -> None:
+        old = await claimed(alice, owner="w1", ttl=self.ttl)
+        await self.advance(self.ttl * 1.1)
+        taken = await claimed(alice, owner="w2")
+
+        with pytest.raises(LeaseLost) as caught:
+            await alice.append(writing(old, 0, new("old")))
+        with pytest.raises(LeaseLost):
+            await alice.renew(old, ttl=60)
+        await alice.append(writing(taken, 0, new("taken")))
+
+        assert caught.value.conversation == "c"
+        assert ids(await alice.read("c")) == ["taken"]
+
+    async def test_the_holder_before_stays_shut_out_when_the_next_one_has_gone(self, alice: UserStore) -> None:
+        old = await claimed(alice, owner="w1", ttl=self.ttl)
+        await self.advance(self.ttl * 1.1)
+        await alice.release(await claimed(alice, owner="w2"))
+
+        with pytest.raises(LeaseLost):
+            await alice.append(writing(old, 0, new("old")))
+        with pytest.raises(LeaseLost):
+            await alice.renew(old, ttl=60)
+
+    async def test_a_lease_that_ended_and_was_not_taken_still_writes_and_renews(self, alice: UserStore) -> None:
+        lease = await claimed(alice, owner="w1", ttl=self.ttl)
+        await self.advance(self.ttl * 1.1)
+
+        await alice.append(writing(lease, 0, new("a")))
+        await alice.renew(lease, ttl=60)
+
+        with pytest.raises(ConversationBusy):
+            await claimed(alice, owner="w2")
+
+    async def test_a_renewed_lease_lasts_longer(self, alice: UserStore) -> None:
+        lease = await claimed(alice, owner="w1", ttl=self.ttl)
+        await alice.renew(lease, ttl=60)
+        await self.advance(self.ttl * 1.1)
+
+        with pytest.raises(ConversationBusy):
+            await claimed(alice, owner="w2")
+
+    async def test_a_released_conversation_is_free_at_once(self, alice: UserStore) -> None:
+        await alice.release(await claimed(alice, owner="w1"))
+
+        await claimed(alice, owner="w2")
+
+    async def test_a_release_that_comes_too_late_frees_nothing(self, alice: UserStore) -> None:
+        old = await claimed(alice, owner="w1")
+        await alice.release(old)
+        taken = await claimed(alice, owner="w2")
+
+        await alice.release(old)
+
+        with pytest.raises(ConversationBusy):
+            await claimed(alice, owner="w3")
+        await alice.append(writing(taken, 0, new("a")))
+
+    async def test_a_lease_that_was_given_up_is_lost(self, alice: UserStore) -> None:
+        lease = await claimed(alice)
+        await alice.release(lease)
+
+        with pytest.raises(LeaseLost):
+            await alice.append(writing(lease, 0, new("a")))
+        with pytest.raises(LeaseLost):  # a renewal that was under way must not hold what nobody works on
+            await alice.renew(lease, ttl=60)
+        await claimed(alice, owner="w2")
+
+    async def test_a_write_can_give_the_lease_up(self, alice: UserStore) -> None:
+        lease = await claimed(alice, owner="w1")
+
+        await alice.append(writing(lease, 0, new("a"), state="idle", open_turn=None, release=True))
+
+        with pytest.raises(LeaseLost):
+            await alice.renew(lease, ttl=60)
+        taken = await claimed(alice, owner="w2")
+        assert (taken.seq, taken.state) == (1, "idle")
+        assert taken.fence > lease.fence
+
+    async def test_a_refused_write_keeps_the_lease(self, alice: UserStore) -> None:
+        lease = await filled(alice, 1)
+        with pytest.raises(Exception):  # noqa: B017, PT011  (another test says which)
+            await alice.append(writing(lease, 7, new("x"), release=True))
+
+        await alice.append(writing(lease, 1, new("a")))
+
+        assert ids(await alice.read("c")) == ["r1", "a"]
+
+    async def test_a_repeated_write_that_gave_the_lease_up_is_recognised(self, alice: UserStore) -> None:
+        write = writing(await claimed(alice, owner="w1"), 0, new("a"), state="idle", open_turn=None, release=True)
+        await alice.append(write)
+
+        await alice.append(write)
+        taken = await claimed(alice, owner="w2")
+        await alice.append(write)
+
+        assert ids(await alice.read("c")) == ["a"]
+        await alice.append(writing(taken, 1, new("b")))
+
+    async def test_a_lost_lease_is_said_to_be_lost_although_its_write_took_place(self, alice: UserStore) -> None:
+        """Whoever repeats a write goes on afterwards, and must not."""
+        write = writing(await claimed(alice, owner="w1", ttl=self.ttl), 0, new("a"))
+        await alice.append(write)
+        await self.advance(self.ttl * 1.1)
+        await claimed(alice, owner="w2")
+
+        with pytest.raises(LeaseLost):
+            await alice.append(write)
+
+    async def test_a_last_write_of_somebody_else_is_no_repetition(self, alice: UserStore) -> None:
+        old = await claimed(alice, owner="w1", ttl=self.ttl)
+        await self.advance(self.ttl * 1.1)
+        await alice.append(writing(await claimed(alice, owner="w2"), 0, new("a")))
+
+        with pytest.raises(LeaseLost):
+            await alice.append(writing(old, 0, new("a"), release=True))
+
+    async def test_of_many_who_claim_at_once_one_gets_it(self, alice: UserStore) -> None:
+        won: list[str] = []
+
+        async def try_it(owner: str) -> None:
+            try:
+                won.append((await claimed(alice, owner=owner)).owner)
+            except ConversationBusy:
+                pass
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                for n in range(20):
+                    tasks.start_soon(try_it, f"w{n}")
+
+        assert len(won) == 1
+
+    async def test_a_claim_that_was_cancelled_leaves_no_lease(self, alice: UserStore) -> None:
+        for _ in range(5):
+            got = False
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await claimed(alice, owner="w1")
+                got = True
+            if got:
+                await alice.release(await claimed(alice, owner="w1"))
+
+            with anyio.fail_after(30):
+                await alice.release(await claimed(alice, owner="w2"))
+
+    @pytest.mark.parametrize("ttl", [0, -1, math.inf, math.nan])
+    async def test_a_lease_has_a_length_and_an_end(self, alice: UserStore, ttl: float) -> None:
+        lease = await claimed(alice)
+
+        with pytest.raises(InputError):
+            await alice.claim("c", owner="w1", ttl=ttl)
+        with pytest.raises(InputError):
+            await alice.renew(lease, ttl=ttl)

@@ -1,0 +1,84 @@
+"""What the tests of a store stand on: a store, two of its users, and short ways to write."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from assistant_kit.protocols.store import Append, Lease, NewRecord, Record, Store, TurnState, UserStore
+
+PATIENCE = 30.0
+"""Seconds after which a test that waits has failed."""
+
+
+class StoreWorkbench:
+    """Opens the store under test. The hooks are `open_store`, and `advance` with `ttl` where time is the test's own."""
+
+    ttl: ClassVar[float] = 1.0
+    """Seconds for which leases are taken that a test lets expire."""
+
+    async def open_store(self, folder: Path) -> Store:
+        """Return the store under test; `folder` is empty and the test's own."""
+        raise NotImplementedError
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass on the store's clock."""
+        await anyio.sleep(seconds)
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+        """Return a store that is closed after the test."""
+        with anyio.fail_after(PATIENCE):
+            store = await self.open_store(tmp_path)
+        try:
+            yield store
+        finally:
+            with anyio.fail_after(PATIENCE):
+                await store.aclose()
+
+    @pytest.fixture
+    def alice(self, store: Store) -> UserStore:
+        """Return the handle of a user who has nothing yet."""
+        return store.for_user(f"alice-{uuid4()}")
+
+    @pytest.fixture
+    def bob(self, store: Store) -> UserStore:
+        """Return the handle of another user who has nothing yet."""
+        return store.for_user(f"bob-{uuid4()}")
+
+
+def new(record_id: str, *, tokens: int = 1, body: bytes = b"{}") -> NewRecord:
+    """Return a record to append."""
+    return NewRecord(record_id=record_id, kind="note", body=body, tokens=tokens)
+
+
+def writing(
+    lease: Lease,
+    at: int,
+    *records: NewRecord,
+    state: TurnState = "open",
+    open_turn: int | None = 1,
+    release: bool = False,
+) -> Append:
+    """Return a write of `records` behind the first `at` ones."""
+    return Append(lease=lease, expected_seq=at, records=records, state=state, open_turn=open_turn, release=release)
+
+
+async def claimed(user: UserStore, conversation: str = "c", *, owner: str = "w1", ttl: float = 60.0) -> Lease:
+    """Return a lease."""
+    return await user.claim(conversation, owner=owner, ttl=ttl)
+
+
+async def filled(user: UserStore, *tokens: int, conversation: str = "c") -> Lease:
+    """Return a lease on a conversation with records r1, r2, … of so many tokens."""
+    lease = await claimed(user, conversation)
+    await user.append(writing(lease, 0, *(new(f"r{n}", tokens=count) for n, count in enumerate(tokens, start=1))))
+    return lease
+
+
+def ids(records: Sequence[Record]) -> list[str]:
+    """Return the ids of records."""
+    return [record.record_id for record in records]

@@ -1,0 +1,76 @@
+"""A store that fails on demand: what a crash, a lost acknowledgement or an outage look like from inside a run."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, TypeVar
+
+from assistant_kit.errors import StoreUnavailable
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, Record, Store, UserStore
+
+T = TypeVar("T")
+When = Literal["before", "after"]
+
+
+class FaultyStore:
+    """Counts writes; from write number `fail_at` on, or only at it when `once`, fails before or after doing it."""
+
+    def __init__(self, store: Store, *, fail_at: int = 0, when: When = "before", once: bool = False) -> None:
+        self.store = store
+        self.fail_at = fail_at
+        self.when: When = when
+        self.once = once
+        self.writes = 0
+
+    def for_user(self, user: str) -> UserStore:
+        return _FaultyUserStore(self, self.store.for_user(user))
+
+    async def aclose(self) -> None:
+        await self.store.aclose()
+
+    async def write(self, operation: Callable[[], Awaitable[T]]) -> T:
+        self.writes += 1
+        failing = self.fail_at > 0 and (
+            self.writes == self.fail_at if self.once else self.writes >= self.fail_at
+        )
+        if not failing:
+            return await operation()
+        if self.when == "after" and self.writes == self.fail_at:
+            await operation()
+        raise StoreUnavailable("the connection is gone")
+
+
+class _FaultyUserStore:
+    def __init__(self, faults: FaultyStore, store: UserStore) -> None:
+        self._faults = faults
+        self._store = store
+
+    async def claim(self, conversation: str, *, owner: str, ttl: float) -> Lease:
+        return await self._faults.write(lambda: self._store.claim(conversation, owner=owner, ttl=ttl))
+
+    async def renew(self, lease: Lease, *, ttl: float) -> None:
+        await self._faults.write(lambda: self._store.renew(lease, ttl=ttl))
+
+    async def release(self, lease: Lease) -> None:
+        await self._faults.write(lambda: self._store.release(lease))
+
+    async def append(self, write: Append) -> None:
+        await self._faults.write(lambda: self._store.append(write))
+
+    async def read(
+        self,
+        conversation: str,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        max_tokens: int | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Record]:
+        return await self._store.read(conversation, after=after, before=before, max_tokens=max_tokens, limit=limit)
+
+    async def locate(self, conversation: str, record_id: str) -> int | None:
+        return await self._store.locate(conversation, record_id)
+
+    async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
+        return await self._store.conversations(limit=limit, before=before)
+
+    async def delete(self, conversation: str) -> None:
+        await self._store.delete(conversation)

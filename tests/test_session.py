@@ -1,0 +1,299 @@
+"""Runs on a stored conversation: claimed, in order, resumable, recognised."""
+
+import logging
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from assistant_kit.assistant import Assistant
+from assistant_kit.errors import (
+    ApprovalPending,
+    ConversationBusy,
+    InputError,
+    Interrupted,
+    LeaseLost,
+    ModelBroke,
+    StoreUnavailable,
+)
+from assistant_kit.events import Event
+from assistant_kit.protocols.model import Model
+from assistant_kit.protocols.store import Store
+from assistant_kit.settings import LeaseSettings, Settings
+from assistant_kit.stores.memory import MemoryStore
+from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, ScriptedModel
+from assistant_kit.toolsets.functions import FunctionTool, tool
+from tests.faulty_store import FaultyStore
+
+pytestmark = pytest.mark.anyio
+
+IMPATIENT = Settings(lease=LeaseSettings(wait=0.0))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def assistant_on(
+    store: Store, model: Model, *tools: FunctionTool[..., object], settings: Settings | None = None
+) -> Assistant[str]:
+    return Assistant(model, tools=tools, store=store, settings=settings)
+
+
+async def test_runs_on_one_conversation_wait_for_each_other_and_none_is_lost() -> None:
+    with ScriptedModel([Delay(0.01, f"answer {n}") for n in range(5)]) as model, anyio.fail_after(10):
+        assistant = assistant_on(MemoryStore(), model)
+        async with anyio.create_task_group() as group:
+            for number in range(5):
+                group.start_soon(_say, assistant, str(number))
+        history = await assistant.conversation("c", user="u").history()
+    assert sorted(turn.input for turn in history) == [str(number) for number in range(5)]
+    assert [len(request.items) for request in model.requests] == [1, 3, 5, 7, 9]
+
+
+async def _say(assistant: Assistant[str], text: str) -> None:
+    await assistant.run(text, user="u", conversation="c")
+
+
+async def test_a_busy_conversation_is_an_error_when_nobody_may_wait() -> None:
+    store = MemoryStore()
+    await store.for_user("u").claim("c", owner="somebody", ttl=60)
+    with ScriptedModel([]) as model, pytest.raises(ConversationBusy) as caught:
+        await assistant_on(store, model, settings=IMPATIENT).run("x", user="u", conversation="c")
+    assert caught.value.conversation == "c"
+    assert 0 < caught.value.retry_after <= 60
+
+
+async def test_a_run_gives_the_conversation_back_whatever_happens() -> None:
+    store = MemoryStore()
+    with ScriptedModel(["a", Fail(ModelBroke("cut", model="m")), "b"]) as model:
+        assistant = assistant_on(store, model, settings=IMPATIENT)
+        await assistant.run("x", user="u", conversation="c")
+        with pytest.raises(ModelBroke):
+            await assistant.run("x", user="u", conversation="c")
+        await assistant.run("x", user="u", conversation="c")
+
+
+async def test_a_repeated_request_id_gives_the_recorded_result_without_asking_the_model() -> None:
+    events: list[Event] = []
+    with ScriptedModel(["one", "two"]) as model:
+        assistant = assistant_on(MemoryStore(), model)
+        chat = assistant.conversation("c", user="u")
+        first = await chat.run("x", request_id="r1")
+        await chat.run("y", request_id="r2")
+        again = await chat.run("x", request_id="r1")
+        async with chat.stream("x", request_id="r1") as run:
+            events = [event async for event in run]
+        assert len(await chat.history()) == 2
+    assert again == first
+    assert [event.kind for event in events] == ["token", "complete"]
+
+
+async def test_a_repeated_request_id_of_a_long_turn_is_read_in_pages() -> None:
+    @tool(effect="read")
+    async def look() -> str:
+        return "x"
+
+    with ScriptedModel([CallTools(*[Call("look")] * 12)] * 4 + ["done", "two"]) as model:
+        assistant = assistant_on(MemoryStore(), model, look)
+        chat = assistant.conversation("c", user="u")
+        first = await chat.run("x", request_id="r1")
+        await chat.run("y")
+        assert await chat.run("x", request_id="r1") == first
+
+
+async def test_a_repeated_request_id_of_a_failed_turn_says_how_it_ended() -> None:
+    with ScriptedModel([Fail(ModelBroke("cut", model="m"))]) as model:
+        chat = assistant_on(MemoryStore(), model).conversation("c", user="u")
+        with pytest.raises(ModelBroke):
+            await chat.run("x", request_id="r1")
+        with pytest.raises(Interrupted) as caught:
+            await chat.run("x", request_id="r1")
+    assert (caught.value.request_id, caught.value.outcome) == ("r1", "failed")
+
+
+async def test_a_repeated_request_id_of_an_interrupted_turn_goes_on_with_it() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=3, request_id="r1")
+    with ScriptedModel(["answer"]) as model:
+        chat = assistant_on(store, model).conversation("c", user="u")
+        result = await chat.run("x", request_id="r1")
+        assert result.output == "answer"
+        assert len(await chat.history()) == 1
+
+
+async def interrupted(
+    store: MemoryStore,
+    clock: Clock,
+    steps: Sequence[str | CallTools],
+    *tools: FunctionTool[..., object],
+    fail_at: int,
+    request_id: str = "r0",
+) -> None:
+    """Run a turn whose worker loses its store at write `fail_at`, and let its lease run out."""
+    model = ScriptedModel(steps)
+    faulty = FaultyStore(store, fail_at=fail_at)
+    with pytest.raises(StoreUnavailable):
+        await assistant_on(faulty, model, *tools).run("x", user="u", conversation="c", request_id=request_id)
+    clock.now += 31
+
+
+async def test_an_interrupted_turn_is_finished_before_the_next_one() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=3)
+    with ScriptedModel(["first", "second"]) as model:
+        chat = assistant_on(store, model).conversation("c", user="u")
+        result = await chat.run("y")
+        assert result.output == "second"
+        assert [(turn.input, turn.text) for turn in await chat.history()] == [("x", "first"), ("y", "second")]
+    assert len(model.requests[1].items) == 3
+
+
+async def test_an_interrupted_turn_that_fails_again_is_closed_and_does_not_stand_in_the_way(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=3)
+    with ScriptedModel([Fail(ModelBroke("cut", model="m")), "second"]) as model, caplog.at_level(logging.WARNING):
+        chat = assistant_on(store, model).conversation("c", user="u")
+        await chat.run("y")
+        assert [turn.outcome for turn in await chat.history()] == ["failed", "completed"]
+    assert "interrupted turn" in caplog.text
+
+
+async def test_a_store_that_fails_during_recovery_is_told_to_the_caller() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=3)
+    with ScriptedModel(["first"]) as model, pytest.raises(StoreUnavailable):
+        await assistant_on(FaultyStore(store, fail_at=2), model).run("y", user="u", conversation="c")
+
+
+async def test_resume_finishes_an_interrupted_turn_and_refuses_when_there_is_none() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=3)
+    with ScriptedModel(["first"]) as model:
+        chat = assistant_on(store, model).conversation("c", user="u")
+        assert (await chat.resume()).output == "first"
+        with pytest.raises(InputError):
+            await chat.resume()
+
+
+async def test_a_conversation_that_waits_for_approval_takes_no_new_message() -> None:
+    @tool(needs_approval=True)
+    def delete() -> str:
+        return "gone"
+
+    with ScriptedModel([CallTools(Call("delete")), "done", "next"]) as model:
+        chat = assistant_on(MemoryStore(), model, delete).conversation("c", user="u")
+        await chat.run("x")
+        with pytest.raises(ApprovalPending) as caught:
+            await chat.run("y")
+        assert (caught.value.conversation, caught.value.call_ids) == ("c", ("call_1",))
+        with pytest.raises(InputError):
+            await chat.approve("call_2")
+        await chat.approve("call_1")
+        with pytest.raises(InputError):
+            await chat.deny("call_1")
+        await chat.resume()
+        with pytest.raises(InputError):
+            await chat.approve("call_1")
+        await chat.run("y")
+
+
+async def test_an_interrupted_turn_that_comes_to_wait_for_approval_holds_the_next_message_back() -> None:
+    @tool(needs_approval=True)
+    def delete() -> str:
+        return "gone"
+
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], delete, fail_at=3)
+    with ScriptedModel([CallTools(Call("delete"))]) as model:
+        chat = assistant_on(store, model, delete).conversation("c", user="u")
+        with pytest.raises(ApprovalPending):
+            await chat.run("y")
+        assert [turn.outcome for turn in await chat.history()] == ["waiting"]
+
+
+async def test_a_lost_lease_stops_the_run_before_its_next_effect() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    done: list[str] = []
+
+    @tool
+    async def steal() -> str:
+        clock.now += 31
+        await store.for_user("u").claim("c", owner="thief", ttl=60)
+        return "stolen"
+
+    @tool
+    async def pay() -> str:
+        done.append("paid")
+        return "paid"
+
+    with ScriptedModel([CallTools(Call("steal"))]) as model, pytest.raises(LeaseLost):
+        await assistant_on(store, model, steal, pay).run("x", user="u", conversation="c")
+    assert not done
+
+
+async def test_a_lease_is_renewed_while_the_run_goes_on_and_its_loss_cancels_the_run() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    settings = Settings(lease=LeaseSettings(ttl=0.03))
+    renewed = anyio.Event()
+
+    class Watching(FaultyStore):
+        pass
+
+    watching = Watching(store)
+
+    @tool
+    async def wait() -> str:
+        while watching.writes < 6:
+            await anyio.sleep(0.001)
+        renewed.set()
+        clock.now += 31
+        await store.for_user("u").claim("c", owner="thief", ttl=60)
+        await anyio.sleep_forever()
+        return ""
+
+    with ScriptedModel([CallTools(Call("wait"))]) as model, anyio.fail_after(10), pytest.raises(LeaseLost):
+        await assistant_on(watching, model, wait, settings=settings).run("x", user="u", conversation="c")
+    assert renewed.is_set()
+
+
+async def test_a_renewal_that_fails_once_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(lease=LeaseSettings(ttl=0.03))
+    faulty = FaultyStore(MemoryStore(), fail_at=4, once=True)
+
+    @tool(effect="read")
+    async def wait() -> str:
+        while faulty.writes < 6:
+            await anyio.sleep(0.001)
+        return "waited"
+
+    with ScriptedModel([CallTools(Call("wait")), "done"]) as model, anyio.fail_after(10):
+        with caplog.at_level(logging.WARNING):
+            result = await assistant_on(faulty, model, wait, settings=settings).run("x", user="u", conversation="c")
+    assert result.output == "done"
+    assert "not renewed" in caplog.text
+
+
+async def test_cancelling_a_run_that_waits_for_its_turn_leaves_nothing_behind() -> None:
+    store = MemoryStore()
+    lease = await store.for_user("u").claim("c", owner="somebody", ttl=60)
+    with ScriptedModel(["a"]) as model:
+        assistant = assistant_on(store, model)
+        with anyio.move_on_after(0.05):
+            await assistant.run("x", user="u", conversation="c")
+        await store.for_user("u").release(lease)
+        assert (await assistant.run("x", user="u", conversation="c")).output == "a"
