@@ -1,4 +1,4 @@
-"""An assistant with one tool and a rule-based model: runs offline. With a key, put "openai:gpt-5.6-luna" in its place."""
+"""An assistant with one tool and a rule-based model: runs offline. "openai:gpt-5.6-luna" may stand in its place."""
 
 import asyncio
 

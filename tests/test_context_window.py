@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assistant_kit import Assistant, Settings, WindowSettings
 from assistant_kit.context_window import Packed, Window
 from assistant_kit.conversation import Block, Turn, extended, measure, turns_of
 from assistant_kit.entries import Measured, ModelResponded, ToolFinished, TurnStarted
 from assistant_kit.errors import CannotFit
-from assistant_kit.messages import AssistantMessage, Item, Text, ToolCall, user_message
+from assistant_kit.messages import AssistantMessage, Item, Text, ToolCall, UserMessage, user_message
 from assistant_kit.protocols.model import OutputSchema
 from assistant_kit.protocols.token_counter import TokenCounter
-from assistant_kit.settings import WindowSettings
+from assistant_kit.stores.memory import MemoryStore
+from assistant_kit.testing.scripted_model import Call, CallTools, Say, ScriptedModel
 from assistant_kit.token_counters.tiktoken import TiktokenCounter
 from assistant_kit.token_counters.upper_bound import UpperBound
 from assistant_kit.tool_spec import HostedTool, ToolSpec
@@ -264,3 +267,47 @@ def _steps(entries: Sequence[Measured]) -> list[list[Measured]]:
             steps.append([])
         steps[-1].append(measured)
     return steps
+
+
+@pytest.mark.anyio
+async def test_a_long_conversation_goes_on_with_its_newest_turns() -> None:
+    model = ScriptedModel([Say("word " * 400) for _ in range(12)])
+    # --8<-- [start:settings]
+    settings = Settings(window=WindowSettings(max_tokens=4_000, reserved_output=1_000))
+    assistant = Assistant(model, store=MemoryStore(), settings=settings)
+    # --8<-- [end:settings]
+    with anyio.fail_after(30):
+        async with assistant:
+            for number in range(12):
+                await assistant.run(f"question {number}", user="ada", conversation="c1")
+    last = model.requests[-1].items
+    assert 1 < len(last) < 23
+    assert last[-1] == user_message("question 11")
+    assert isinstance(last[0], UserMessage)
+
+
+@pytest.mark.anyio
+async def test_a_result_that_is_too_large_is_named_by_its_tool() -> None:
+    def report() -> str:
+        """Everything we know."""
+        return "word " * 20_000
+
+    model = ScriptedModel([CallTools(Call("report"))])
+    settings = Settings(window=WindowSettings(max_tokens=4_000, reserved_output=1_000))
+    found = ""
+    with anyio.fail_after(30):
+        # --8<-- [start:cannot-fit]
+        async with Assistant(model, tools=[report], settings=settings) as assistant:
+            try:
+                await assistant.run("What do we know?")
+            except CannotFit as error:
+                found = f"{error.part}: {error.needed} tokens where {error.available} are left"
+        # --8<-- [end:cannot-fit]
+    assert found.startswith("the result of tool report: ")
+
+
+def test_a_counter_is_given_to_an_assistant() -> None:
+    # --8<-- [start:counter]
+    assistant = Assistant("openai:gpt-5.6-luna", token_counter=TiktokenCounter("o200k_base"))
+    # --8<-- [end:counter]
+    assert isinstance(assistant, Assistant)

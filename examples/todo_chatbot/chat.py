@@ -16,7 +16,8 @@ from urllib.parse import quote
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from assistant_kit import Assistant, AssistantKitError, MCPServer, keyed
+from assistant_kit import Assistant, AssistantKitError, LeaseSettings, MCPServer, keyed
+from assistant_kit import Settings as AssistantSettings
 from assistant_kit.tool_spec import ToolSpec
 from examples.todo_chatbot.rules import todo_model
 from examples.todo_chatbot.screen import Screen
@@ -37,6 +38,7 @@ Say what there is to do: "add milk to my list", "what is on my list?", "complete
 _SERVER = (sys.executable, "-m", "examples.todo_chatbot.mcp_server.server")
 _ROOT = Path(__file__).parents[2]
 _A_DAY = 86_400.0
+_PATIENCE = LeaseSettings(ttl=5.0, wait=15.0)  # after a crash the next start does not wait long
 _LONGEST_LINE = 1 << 20  # bytes; more in one line is no message
 
 
@@ -61,6 +63,7 @@ def make_assistant(settings: Settings) -> Assistant[str]:
         todo_model() if settings.model is None else settings.model,
         instructions=INSTRUCTIONS,
         tools=[tools],
+        settings=AssistantSettings(lease=_PATIENCE),
         store=f"sqlite:///{quote(str(settings.conversations))}",
     )
 

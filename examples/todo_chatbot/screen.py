@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from assistant_kit.events import Event, ToolRequest, ToolResult
 from assistant_kit.run.history import HistoryTurn
@@ -108,7 +108,7 @@ def _result(event: ToolResult) -> str:
         value = json.loads(event.text)
     except ValueError:
         return _shortened(event.text)
-    return _shortened(_fields(value) if isinstance(value, dict) else event.text)  # pyright: ignore[reportUnknownArgumentType]  (JSON)
+    return _shortened(_fields(cast("Mapping[str, Any]", value)) if isinstance(value, dict) else event.text)
 
 
 def _fields(record: Mapping[str, Any]) -> str:
@@ -118,7 +118,7 @@ def _fields(record: Mapping[str, Any]) -> str:
 
 
 def _brief(value: Any) -> str:
-    return f"[{len(value)}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+    return f"[{len(cast('list[Any]', value))}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(text: str) -> str:

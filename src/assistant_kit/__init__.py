@@ -3,46 +3,218 @@
 Names are loaded when they are first used, so that `import assistant_kit` costs next to nothing.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assistant_kit.assistant import Assistant as Assistant
     from assistant_kit.assistant import Conversation as Conversation
+    from assistant_kit.errors import ApprovalPending as ApprovalPending
+    from assistant_kit.errors import AssistantKitError as AssistantKitError
+    from assistant_kit.errors import CannotFit as CannotFit
+    from assistant_kit.errors import ConfigurationError as ConfigurationError
+    from assistant_kit.errors import ConversationBusy as ConversationBusy
+    from assistant_kit.errors import ConversationConflict as ConversationConflict
+    from assistant_kit.errors import ConversationNotFound as ConversationNotFound
+    from assistant_kit.errors import DeadlineExceeded as DeadlineExceeded
+    from assistant_kit.errors import DuplicateTool as DuplicateTool
+    from assistant_kit.errors import InputError as InputError
+    from assistant_kit.errors import Interrupted as Interrupted
+    from assistant_kit.errors import InvalidArguments as InvalidArguments
+    from assistant_kit.errors import InvalidTool as InvalidTool
+    from assistant_kit.errors import LeaseLost as LeaseLost
+    from assistant_kit.errors import MissingDependency as MissingDependency
+    from assistant_kit.errors import ModelBroke as ModelBroke
+    from assistant_kit.errors import ModelError as ModelError
+    from assistant_kit.errors import ModelRateLimited as ModelRateLimited
+    from assistant_kit.errors import ModelRejected as ModelRejected
+    from assistant_kit.errors import ModelTimeout as ModelTimeout
+    from assistant_kit.errors import ModelUnauthorized as ModelUnauthorized
+    from assistant_kit.errors import ModelUnavailable as ModelUnavailable
+    from assistant_kit.errors import ModelUnreachable as ModelUnreachable
+    from assistant_kit.errors import OutcomeUnknown as OutcomeUnknown
+    from assistant_kit.errors import OutputInvalid as OutputInvalid
+    from assistant_kit.errors import RunError as RunError
+    from assistant_kit.errors import StepLimitExceeded as StepLimitExceeded
+    from assistant_kit.errors import StoreBusy as StoreBusy
+    from assistant_kit.errors import StoreCorrupt as StoreCorrupt
+    from assistant_kit.errors import StoreError as StoreError
+    from assistant_kit.errors import StoreTooNew as StoreTooNew
+    from assistant_kit.errors import StoreUnavailable as StoreUnavailable
+    from assistant_kit.errors import ToolError as ToolError
+    from assistant_kit.errors import ToolsetError as ToolsetError
+    from assistant_kit.errors import UnknownModel as UnknownModel
+    from assistant_kit.errors import UnknownStore as UnknownStore
+    from assistant_kit.errors import UnreadableEntry as UnreadableEntry
+    from assistant_kit.events import Event as Event
     from assistant_kit.messages import File as File
     from assistant_kit.messages import Image as Image
     from assistant_kit.messages import Text as Text
+    from assistant_kit.models.openai import OpenAI as OpenAI
+    from assistant_kit.models.openai import OpenAIChat as OpenAIChat
+    from assistant_kit.models.openai import OpenAIResponses as OpenAIResponses
+    from assistant_kit.models.rule_model import Rule as Rule
+    from assistant_kit.models.rule_model import RuleModel as RuleModel
+    from assistant_kit.policies.retry import Retry as Retry
+    from assistant_kit.protocols.toolset import ToolContext as ToolContext
+    from assistant_kit.protocols.toolset import ToolOutput as ToolOutput
+    from assistant_kit.run.history import HistoryTurn as HistoryTurn
+    from assistant_kit.run.result import CallResult as CallResult
+    from assistant_kit.run.result import Result as Result
+    from assistant_kit.run.stream import RunStream as RunStream
+    from assistant_kit.settings import LeaseSettings as LeaseSettings
+    from assistant_kit.settings import ModelSettings as ModelSettings
+    from assistant_kit.settings import RunLimits as RunLimits
+    from assistant_kit.settings import Settings as Settings
+    from assistant_kit.settings import WindowSettings as WindowSettings
+    from assistant_kit.stores.memory import MemoryStore as MemoryStore
+    from assistant_kit.stores.sqlite import SQLiteStore as SQLiteStore
+    from assistant_kit.tool_spec import HostedTool as HostedTool
+    from assistant_kit.tool_spec import keyed as keyed
+    from assistant_kit.toolsets.functions import tool as tool
+    from assistant_kit.toolsets.mcp import MCPServer as MCPServer
+    from assistant_kit.usage import Usage as Usage
+
+__version__ = "0.1.0"
+__all__ = [
+    "ApprovalPending",
+    "Assistant",
+    "AssistantKitError",
+    "CallResult",
+    "CannotFit",
+    "ConfigurationError",
+    "Conversation",
+    "ConversationBusy",
+    "ConversationConflict",
+    "ConversationNotFound",
+    "DeadlineExceeded",
+    "DuplicateTool",
+    "Event",
+    "File",
+    "HistoryTurn",
+    "HostedTool",
+    "Image",
+    "InputError",
+    "Interrupted",
+    "InvalidArguments",
+    "InvalidTool",
+    "LeaseLost",
+    "LeaseSettings",
+    "MCPServer",
+    "MemoryStore",
+    "MissingDependency",
+    "ModelBroke",
+    "ModelError",
+    "ModelRateLimited",
+    "ModelRejected",
+    "ModelSettings",
+    "ModelTimeout",
+    "ModelUnauthorized",
+    "ModelUnavailable",
+    "ModelUnreachable",
+    "OpenAI",
+    "OpenAIChat",
+    "OpenAIResponses",
+    "OutcomeUnknown",
+    "OutputInvalid",
+    "Result",
+    "Retry",
+    "Rule",
+    "RuleModel",
+    "RunError",
+    "RunLimits",
+    "RunStream",
+    "SQLiteStore",
+    "Settings",
+    "StepLimitExceeded",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "Text",
+    "ToolContext",
+    "ToolError",
+    "ToolOutput",
+    "ToolsetError",
+    "UnknownModel",
+    "UnknownStore",
+    "UnreadableEntry",
+    "Usage",
+    "WindowSettings",
+    "keyed",
+    "tool",
+]
 
 _PLACES = {
+    "ApprovalPending": "errors",
     "Assistant": "assistant",
     "AssistantKitError": "errors",
+    "CallResult": "run.result",
+    "CannotFit": "errors",
+    "ConfigurationError": "errors",
     "Conversation": "assistant",
+    "ConversationBusy": "errors",
+    "ConversationConflict": "errors",
+    "ConversationNotFound": "errors",
+    "DeadlineExceeded": "errors",
+    "DuplicateTool": "errors",
+    "Event": "events",
     "File": "messages",
+    "HistoryTurn": "run.history",
     "HostedTool": "tool_spec",
     "Image": "messages",
+    "InputError": "errors",
+    "Interrupted": "errors",
+    "InvalidArguments": "errors",
+    "InvalidTool": "errors",
+    "LeaseLost": "errors",
     "LeaseSettings": "settings",
     "MCPServer": "toolsets.mcp",
     "MemoryStore": "stores.memory",
+    "MissingDependency": "errors",
+    "ModelBroke": "errors",
+    "ModelError": "errors",
+    "ModelRateLimited": "errors",
+    "ModelRejected": "errors",
     "ModelSettings": "settings",
+    "ModelTimeout": "errors",
+    "ModelUnauthorized": "errors",
+    "ModelUnavailable": "errors",
+    "ModelUnreachable": "errors",
     "OpenAI": "models.openai",
-    "OpenAIChat": "models.openai_chat",
-    "OpenAIResponses": "models.openai_responses",
+    "OpenAIChat": "models.openai",
+    "OpenAIResponses": "models.openai",
+    "OutcomeUnknown": "errors",
+    "OutputInvalid": "errors",
     "Result": "run.result",
     "Retry": "policies.retry",
     "Rule": "models.rule_model",
     "RuleModel": "models.rule_model",
+    "RunError": "errors",
     "RunLimits": "settings",
     "RunStream": "run.stream",
     "SQLiteStore": "stores.sqlite",
     "Settings": "settings",
+    "StepLimitExceeded": "errors",
+    "StoreBusy": "errors",
+    "StoreCorrupt": "errors",
+    "StoreError": "errors",
+    "StoreTooNew": "errors",
+    "StoreUnavailable": "errors",
     "Text": "messages",
     "ToolContext": "protocols.toolset",
     "ToolError": "errors",
+    "ToolOutput": "protocols.toolset",
+    "ToolsetError": "errors",
+    "UnknownModel": "errors",
+    "UnknownStore": "errors",
+    "UnreadableEntry": "errors",
     "Usage": "usage",
     "WindowSettings": "settings",
     "keyed": "tool_spec",
     "tool": "toolsets.functions",
 }
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
@@ -50,8 +222,6 @@ def __getattr__(name: str) -> Any:
     if place is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from importlib import import_module
-
     value = getattr(import_module(f"{__name__}.{place}"), name)
     globals()[name] = value
     return value

@@ -222,7 +222,8 @@ class Assistant(Generic[OutputT]):
 
     @cached_property
     def _background(self) -> Any:
-        return registry.load(registry.BACKGROUND_COUNTER)()
+        bound = registry.load(registry.UPPER_BOUND)()
+        return registry.load(registry.BACKGROUND_COUNTER)(model=self._parts.model.name, until=bound)
 
     def _user_store(self, user: str) -> UserStore:
         if self._store is None:

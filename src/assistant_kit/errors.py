@@ -1,49 +1,61 @@
 """Everything this library raises. Errors carry data; their text says what happened, where, and what to do.
 
-    AssistantKitError
-    ├── ConfigurationError            the program is set up wrong; nothing was sent
-    │   ├── UnknownModel              a model string that names no known provider
-    │   ├── UnknownStore              a store address with a scheme that is not known
-    │   ├── DuplicateTool             two tools with one name
-    │   ├── InvalidTool               a function that cannot be made a tool
-    │   └── MissingDependency         an optional package is not installed
-    ├── InputError                    what the caller passed to a run cannot be used; nothing was sent
-    │   └── CannotFit                 a part of the request is larger than the window allows
-    ├── ModelError                    the provider or the way to it failed
-    │   ├── ModelUnreachable          no connection, or it broke before an answer began
-    │   ├── ModelTimeout              no answer in time
-    │   ├── ModelUnauthorized         wrong key, or no permission
-    │   ├── ModelRateLimited          too many requests or no quota left; `retry_after` seconds
-    │   ├── ModelRejected             the provider refuses the request as it is
-    │   ├── ModelUnavailable          the provider failed on its side
-    │   └── ModelBroke                an answer that is no answer: cut off, malformed, reported as failed
-    ├── RunError                      the run cannot go on
-    │   ├── DeadlineExceeded          the time for the run is over
-    │   ├── StepLimitExceeded         more model calls than the run may make
-    │   ├── OutputInvalid             structured output that does not validate; carries the text
-    │   ├── ApprovalPending           the conversation waits for a decision on a tool call
-    │   └── Interrupted               a recorded turn ended without an answer
-    ├── ToolError                     raised by tools: its text is for the model to read
-    │   ├── InvalidArguments          the arguments of a call do not fit the tool
-    │   └── OutcomeUnknown            the call was sent and nobody can tell whether it took effect
-    ├── ToolsetError                  a source of tools cannot be used
-    └── StoreError                    the journal cannot be read or written
-        ├── StoreUnavailable          no such place, no permission, no connection
-        ├── StoreBusy                 another process holds the store for too long; try again
-        ├── StoreCorrupt              what is there is not a store, or is damaged
-        ├── StoreTooNew               written by a newer version of this library
-        ├── UnreadableEntry           one journal entry cannot be read; names it
-        ├── ConversationNotFound      this user has no such conversation
-        ├── ConversationBusy          another run holds the conversation
-        ├── ConversationConflict      somebody else has written meanwhile
-        └── LeaseLost                 the right to write has passed to another run
+AssistantKitError
+├── ConfigurationError            the program is set up wrong; nothing was sent
+│   ├── UnknownModel              a model string that names no known provider
+│   ├── UnknownStore              a store address with a scheme that is not known
+│   ├── DuplicateTool             two tools with one name
+│   ├── InvalidTool               a function that cannot be made a tool
+│   └── MissingDependency         an optional package is not installed
+├── InputError                    what the caller passed to a run cannot be used; nothing was sent
+│   └── CannotFit                 a part of the request is larger than the window allows
+├── ModelError                    the provider or the way to it failed
+│   ├── ModelUnreachable          no connection, or it broke before an answer began
+│   ├── ModelTimeout              no answer in time
+│   ├── ModelUnauthorized         wrong key, or no permission
+│   ├── ModelRateLimited          too many requests or no quota left; `retry_after` seconds
+│   ├── ModelRejected             the provider refuses the request as it is
+│   ├── ModelUnavailable          the provider failed on its side
+│   └── ModelBroke                an answer that is no answer: cut off, malformed, reported as failed
+├── RunError                      the run cannot go on
+│   ├── DeadlineExceeded          the time for the run is over
+│   ├── StepLimitExceeded         more model calls than the run may make
+│   ├── OutputInvalid             structured output that does not validate; carries the text
+│   ├── ApprovalPending           the conversation waits for a decision on a tool call
+│   └── Interrupted               a recorded turn ended without an answer
+├── ToolError                     raised by tools: its text is for the model to read
+│   ├── InvalidArguments          the arguments of a call do not fit the tool
+│   └── OutcomeUnknown            the call was sent and nobody can tell whether it took effect
+├── ToolsetError                  a source of tools cannot be used
+└── StoreError                    the journal cannot be read or written
+    ├── StoreUnavailable          no such place, no permission, no connection
+    ├── StoreBusy                 another process holds the store for too long; try again
+    ├── StoreCorrupt              what is there is not a store, or is damaged
+    ├── StoreTooNew               written by a newer version of this library
+    ├── UnreadableEntry           one journal entry cannot be read; names it
+    ├── ConversationNotFound      this user has no such conversation
+    ├── ConversationBusy          another run holds the conversation
+    ├── ConversationConflict      somebody else has written meanwhile
+    └── LeaseLost                 the right to write has passed to another run
 """
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 
 class AssistantKitError(Exception):
-    """The root of all errors of this library."""
+    """The root of all errors of this library. They can be pickled, to cross from one process to another."""
+
+    def __reduce__(self) -> Any:
+        """Say how to make an equal error; `args` holds the finished text, not what a constructor takes."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[AssistantKitError], args: tuple[Any, ...], data: dict[str, Any]) -> AssistantKitError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(data)
+    return error
 
 
 class ConfigurationError(AssistantKitError):
@@ -62,9 +74,10 @@ class UnknownModel(ConfigurationError):
 
 
 class UnknownStore(ConfigurationError):
-    """A store address with a scheme that is not known."""
+    """A store address with a scheme that is not known; `address` is given without its password."""
 
     def __init__(self, address: str, known: Sequence[str]) -> None:
+        address = re.sub(r"(//[^/@]*:)[^/]*@", r"\1…@", address)
         super().__init__(
             f"unknown store {address!r}: an address begins with one of {', '.join(sorted(known))}, "
             "for example 'sqlite:///chat.db', or pass a Store object"

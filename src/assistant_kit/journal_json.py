@@ -1,116 +1,170 @@
 """The stable form of journal entries: one JSON object an entry, with the version of the format first.
 
-Unknown fields are refused, not dropped: an entry is read whole or is an error that names it.
+Unknown fields and values of a wrong type are refused, not dropped: an entry is read whole or is an error that names
+it. How each field is read follows from its annotation.
 """
 
-from base64 import urlsafe_b64decode
+from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, cast
+from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic_core import from_json, to_json
 
-from assistant_kit.entries import (
-    FORMAT_VERSION,
-    ApprovalDecided,
-    Measured,
-    ModelResponded,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-)
-from assistant_kit.errors import UnreadableEntry
-from assistant_kit.messages import (
-    AssistantMessage,
-    DeveloperMessage,
-    File,
-    Image,
-    ProviderItem,
-    Reasoning,
-    Text,
-    ToolAnswer,
-    ToolCall,
-    UserMessage,
-)
-from assistant_kit.tool_spec import Keyed
-from assistant_kit.usage import Usage
+from assistant_kit.entries import FORMAT_VERSION, Entry, Measured
+from assistant_kit.errors import InputError, UnreadableEntry
+
+Reader: TypeAlias = Callable[[Any], Any]
 
 
 def encode(measured: Measured) -> bytes:
-    """Return the body of a record."""
-    head = b'{"v":%d,"by":%s,' % (FORMAT_VERSION, to_json(measured.counted_by))
-    return head + to_json(measured.entry, bytes_mode="base64")[1:]
+    """Return the body of a record. Raises InputError when a text in it is no Unicode text."""
+    try:
+        head = b'{"v":%d,"counter":%s,' % (FORMAT_VERSION, to_json(measured.counted_by))
+        return head + to_json(measured.entry, bytes_mode="base64")[1:]
+    except ValueError as error:
+        message = f"a {measured.entry.kind} cannot be stored: a text in it is no Unicode text (it has lone surrogates)"
+        raise InputError(message) from error
 
 
 def decode(body: bytes, *, conversation: str, seq: int, tokens: int, at: float) -> Measured:
     """Return the entry in the body of a record. Raises UnreadableEntry."""
     try:
         data = from_json(body)
-        version = data.pop("v")
-        if version != FORMAT_VERSION:
-            problem = f"format version {version!r}, and this version of assistant_kit reads {FORMAT_VERSION}"
-            raise UnreadableEntry(conversation, seq, problem)
-        counted_by = data.pop("by")
-        entry = _value(data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnreadableEntry(conversation, seq, f"{type(error).__name__}: {error}") from error
-    if not isinstance(entry, _ENTRIES):
-        raise UnreadableEntry(conversation, seq, f"a {data['kind']!r} is no entry")
+        if not isinstance(data, dict):
+            raise _unfit("an object", data)
+        facts = cast("dict[str, Any]", data)
+        _check_version(facts.pop("v", None))
+        counted_by = _TEXT(facts.pop("counter", None))
+        entry = _ENTRY(facts)
+    except ValueError as error:
+        raise UnreadableEntry(conversation, seq, str(error)) from error
     return Measured(entry=entry, tokens=tokens, counted_by=counted_by, seq=seq, at=at)
 
 
-def _value(data: Any) -> Any:
-    if isinstance(data, dict):
-        fields_of = cast("dict[str, Any]", data)
-        return _object(_KINDS[fields_of["kind"]], fields_of)
-    if isinstance(data, list):
-        return tuple(_value(item) for item in cast("list[Any]", data))
-    message = f"an object was expected, not {data!r}"
-    raise TypeError(message)
-
-
-def _object(kind: type[Any], data: Mapping[str, Any]) -> Any:
-    nested = _NESTED.get(kind, {})
-    missing = _REQUIRED[kind] - data.keys()
-    if missing:
-        message = f"{kind.__name__} without {', '.join(sorted(missing))}"
+def _check_version(version: Any) -> None:
+    if type(version) is not int or version != FORMAT_VERSION:
+        message = f"format version {version!r}, and this version of assistant_kit reads {FORMAT_VERSION}"
         raise ValueError(message)
-    return kind(**{name: nested[name](value) if name in nested else value for name, value in data.items()})
 
 
-def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda data: None if data is None else read(data)
+def _unfit(expected: str, data: Any) -> ValueError:
+    """Make the error for a value of a wrong type; the value itself may be private and stays out of it."""
+    return ValueError(f"{expected} was expected, not {type(data).__name__}")
 
 
-def _usage(data: Any) -> Usage:
-    return Usage(**data)
+def _reader(hint: Any) -> Reader:
+    """Return what reads a value of an annotated type from JSON, or raises ValueError."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return _one_of(get_args(hint))
+    if origin is tuple:
+        return _all(_reader(get_args(hint)[0]))
+    if origin in (Union, UnionType):
+        return _any_of(get_args(hint))
+    if is_dataclass(hint):
+        return _any_of((hint,))
+    return _base64 if hint is bytes else _exactly(hint)
 
 
-def _effect(data: Any) -> Any:
-    return data if isinstance(data, str) else Keyed(**data)
+def _exactly(kind: type[Any]) -> Reader:
+    kinds = (float, int) if kind is float else (kind,)
+
+    def read(data: Any) -> Any:
+        if type(data) not in kinds:
+            raise _unfit(kind.__name__, data)
+        return data
+
+    return read
 
 
-_ENTRIES = (TurnStarted, ModelResponded, ToolStarted, ToolFinished, ApprovalDecided, TurnFinished)
-_ITEMS = (UserMessage, DeveloperMessage, AssistantMessage, ToolCall, ToolAnswer, Reasoning, ProviderItem)
-_CLASSES: tuple[type[Any], ...] = (*_ENTRIES, *_ITEMS, Text, Image, File)
-_KINDS: dict[Any, type[Any]] = {
-    field.default: kind for kind in _CLASSES for field in fields(kind) if field.name == "kind"
-}
-_REQUIRED: dict[type[Any], frozenset[str]] = {
-    kind: frozenset(
-        field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING
-    )
-    for kind in _CLASSES
-}
-_NESTED: dict[type[Any], dict[str, Callable[[Any], Any]]] = {
-    TurnStarted: {"input": _value},
-    ModelResponded: {"items": _value, "usage": _usage, "prompt": _optional(_value)},
-    ToolStarted: {"effect": _effect},
-    ToolFinished: {"content": _value},
-    TurnFinished: {"usage": _usage},
-    UserMessage: {"content": _value},
-    ToolAnswer: {"content": _value},
-    Image: {"data": _optional(urlsafe_b64decode)},
-    File: {"data": _optional(urlsafe_b64decode)},
-}
+def _one_of(values: tuple[Any, ...]) -> Reader:
+    def read(data: Any) -> Any:
+        if not isinstance(data, str) or data not in values:
+            message = f"one of {', '.join(values)} was expected, not {data!r:.40}"
+            raise ValueError(message)
+        return data
+
+    return read
+
+
+def _base64(data: Any) -> bytes:
+    return b64decode(_TEXT(data), altchars=b"-_", validate=True)
+
+
+def _all(read_one: Reader) -> Reader:
+    def read(data: Any) -> Any:
+        if type(data) is not list:
+            raise _unfit("a list", data)
+        return tuple(map(read_one, cast("list[Any]", data)))
+
+    return read
+
+
+def _fields_of(kind: type[Any]) -> Reader:
+    hints = get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+
+    def read(data: dict[str, Any]) -> Any:
+        values: dict[str, Any] = {}
+        name = ""
+        try:
+            for name, value in data.items():
+                values[name] = readers[name](value)
+        except KeyError as error:
+            message = f"a {kind.__name__} has no field {name!r:.40}"
+            raise ValueError(message) from error
+        except ValueError as error:
+            message = f"{name}: {error}"
+            raise ValueError(message) from error
+        try:
+            return kind(**values)
+        except TypeError as error:
+            raise ValueError(*error.args) from error  # says which field is missing
+
+    return read
+
+
+def _object(readers: Mapping[str | None, Reader]) -> Reader:
+    """Read an object by its `kind`; Keyed and Usage have none and stand alone."""
+
+    def read(data: dict[str, Any]) -> Any:
+        kind = data.get("kind")
+        if not isinstance(kind, str | None) or kind not in readers:
+            message = f"there is no kind {kind!r:.40} here"
+            raise ValueError(message)
+        return readers[kind](data)
+
+    return read
+
+
+def _any_of(hints: tuple[Any, ...]) -> Reader:
+    """Read a union by the JSON type of the value: an object, a text, or null."""
+    kinds = [hint for hint in hints if is_dataclass(hint)]
+    readers: dict[type[Any], Reader] = {}
+    for hint in hints:
+        if hint not in (*kinds, NoneType):
+            readers[str] = _reader(hint)
+    if kinds:
+        readers[dict] = _object({_kind_of(kind): _fields_of(cast("type[Any]", kind)) for kind in kinds})
+    if NoneType in hints:
+        readers[NoneType] = _exactly(NoneType)
+    names = " or ".join(_JSON_NAMES[kind] for kind in readers)
+
+    def read(data: Any) -> Any:
+        reader = readers.get(cast("type[Any]", type(data)))
+        if reader is None:
+            raise _unfit(names, data)
+        return reader(data)
+
+    return read
+
+
+def _kind_of(kind: Any) -> str | None:
+    return next((str(field.default) for field in fields(kind) if field.name == "kind"), None)
+
+
+_JSON_NAMES: dict[type[Any], str] = {dict: "an object", str: "a text", NoneType: "null"}
+_TEXT = _exactly(str)
+_ENTRY = _reader(Entry)

@@ -7,7 +7,7 @@ Every item is a frozen value. What a provider needs back unchanged (reasoning, h
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 from assistant_kit.errors import InputError
 
@@ -147,23 +147,45 @@ class ProviderItem(WireForms):
 OutputItem: TypeAlias = AssistantMessage | ToolCall | Reasoning | ProviderItem
 Item: TypeAlias = UserMessage | DeveloperMessage | ToolAnswer | OutputItem
 UserInput: TypeAlias = "str | Part | Sequence[str | Part]"
+_PIECES = (str, Text, Image, File)
 
 
 def user_message(content: UserInput) -> UserMessage:
     """Make a user message of text, a part, or a sequence of both.
 
-    Raises InputError when there is nothing in it or its text is no Unicode text.
+    Raises InputError when there is nothing in it, when it is something else, or when its text is no Unicode text.
     """
+    if not _is_input(content):
+        message = f"a message is text, an Image, a File or a sequence of these, not {type(content).__name__}"
+        raise InputError(message)
     pieces: Sequence[str | Part] = (content,) if isinstance(content, str | Text | Image | File) else content
     parts = tuple(Text(text=piece) if isinstance(piece, str) else piece for piece in pieces)
     if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
         message = "the message is empty: give it text, an image or a file"
         raise InputError(message)
-    for part in parts:
-        if isinstance(part, Text) and not is_unicode(part.text):
-            message = "the message is no Unicode text (it has lone surrogates): decode the bytes it came from first"
-            raise InputError(message)
+    if not all(is_unicode(text) for part in parts for text in _texts(part)):
+        message = "the message is no Unicode text (it has lone surrogates): decode the bytes it came from first"
+        raise InputError(message)
     return UserMessage(content=parts)
+
+
+def _is_input(content: object) -> bool:
+    """Tell whether this is what the types promise: callers without a type checker pass bytes, None or dictionaries."""
+    if isinstance(content, _PIECES):
+        return True
+    return isinstance(content, Sequence) and all(
+        isinstance(piece, _PIECES) for piece in cast("Sequence[object]", content)
+    )
+
+
+def _texts(part: Part) -> tuple[str, ...]:
+    match part:
+        case Text():
+            return (part.text,)
+        case Image():
+            return (part.url or "", part.media_type or "")
+        case File():
+            return (part.url or "", part.media_type or "", part.filename or "")
 
 
 def is_unicode(text: str) -> bool:

@@ -1,16 +1,29 @@
 """What a run returns: text, or a validated value of a type that the application names."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+from pydantic_core import from_json, to_json
 
 from assistant_kit.errors import ConfigurationError, OutputInvalid
 from assistant_kit.protocols.model import OutputSchema
 
 T = TypeVar("T")
 _WRAPPED = "value"
+
+# What strict mode understands. Source: platform.openai.com/docs/guides/structured-outputs, "Supported schemas".
+_STRICT_KEYWORDS = {
+    "type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs",
+    "title", "description", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "multipleOf", "minItems", "maxItems",
+}  # fmt: skip
+_STRICT_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+_MAPS = ("properties", "$defs")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties", "not")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +37,19 @@ class OutputType(Generic[T]):
     def parse(self, text: str) -> T:
         """Return the value that the text stands for. Raises OutputInvalid with the text and what is wrong."""
         try:
-            if not self.wrapped:
-                return self.adapter.validate_json(text)
-            data = from_json(text)
-            if not isinstance(data, dict) or _WRAPPED not in data:
-                raise OutputInvalid(text, f'an object {{"{_WRAPPED}": …}} was expected')
-            return self.adapter.validate_python(data[_WRAPPED])
+            return self.adapter.validate_json(_unwrapped(text) if self.wrapped else text)
         except ValidationError as error:
             raise OutputInvalid(text, _problems(error)) from error
         except ValueError as error:
             raise OutputInvalid(text, f"not JSON: {error}") from error
+
+
+class _Schema(GenerateJsonSchema):
+    """Schemas without a warning for defaults that have no JSON form: these are left out."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Say nothing."""
+        del kind, detail
 
 
 def output_type(kind: type[T]) -> OutputType[T]:
@@ -41,56 +57,79 @@ def output_type(kind: type[T]) -> OutputType[T]:
     name = getattr(kind, "__name__", "output")
     try:
         adapter = TypeAdapter(kind)
-        schema = adapter.json_schema()
+        schema = adapter.json_schema(schema_generator=_Schema)
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        message = f"output_type {name} has no JSON schema: {error}"
+        message = f"output_type {name} has no JSON schema: {str(error).partition(chr(10))[0]}"
         raise ConfigurationError(message) from error
     wrapped = schema.get("type") != "object"
     if wrapped:
-        definitions = schema.pop("$defs", None)
-        schema = {"type": "object", "properties": {_WRAPPED: schema}, "required": [_WRAPPED]}
-        if definitions is not None:
-            schema["$defs"] = definitions
-    closed = _closed(schema)
+        schema = _wrapped(schema)
+    _close(schema)
     safe_name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)[:64]
     return OutputType(
         adapter=adapter,
-        schema=OutputSchema(name=safe_name, schema=closed, strict=_strict(closed)),
+        schema=OutputSchema(name=safe_name, schema=schema, strict=_strict(schema)),
         wrapped=wrapped,
     )
 
 
-def _closed(schema: Any) -> Any:
+def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
+    definitions = schema.pop("$defs", None)
+    wrapper = {"type": "object", "properties": {_WRAPPED: schema}, "required": [_WRAPPED]}
+    return wrapper if definitions is None else {**wrapper, "$defs": definitions}
+
+
+def _unwrapped(text: str) -> bytes:
+    data = from_json(text.encode())
+    if not isinstance(data, dict) or _WRAPPED not in data:
+        raise OutputInvalid(text, f'an object {{"{_WRAPPED}": …}} was expected')
+    return to_json(data[_WRAPPED])
+
+
+def _within(schema: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the schemas directly inside a schema, not the data (defaults, examples) that may look like one."""
+    for key in _MAPS:
+        yield from schema.get(key, {}).values()
+    for key in _LISTS:
+        yield from schema.get(key, ())
+    for key in _SINGLE:
+        if isinstance(schema.get(key), dict):
+            yield schema[key]
+
+
+def _close(schema: dict[str, Any]) -> None:
     """Say of every object that declares its properties that it has no others, as strict mode wants it."""
-    if isinstance(schema, dict):
-        closed = {key: _closed(value) for key, value in cast("dict[str, Any]", schema).items()}
-        if "properties" in closed and isinstance(closed.get("type"), str):
-            closed.setdefault("additionalProperties", False)
-        return closed
-    if isinstance(schema, list):
-        return [_closed(value) for value in cast("list[Any]", schema)]
-    return schema
+    if "properties" in schema:
+        schema.setdefault("additionalProperties", False)
+    for inner in _within(schema):
+        _close(inner)
 
 
-def _strict(schema: Any) -> bool:
+def _strict(schema: Mapping[str, Any]) -> bool:
     """Tell whether strict mode takes a schema without loss: closed objects, all properties required, no defaults."""
-    if isinstance(schema, list):
-        return all(_strict(value) for value in cast("list[Any]", schema))
-    if not isinstance(schema, dict):
+    if not schema.keys() <= _STRICT_KEYWORDS or not _whole(schema) or not _typed(schema):
+        return False
+    if schema.get("format", "date") not in _STRICT_FORMATS:
+        return False
+    return all(_strict(inner) for inner in _within(schema))
+
+
+def _whole(schema: Mapping[str, Any]) -> bool:
+    if schema.get("type") != "object":
         return True
-    known = cast("dict[str, Any]", schema)
-    if known.get("type") == "object":
-        whole = set(known.get("properties", ())) == set(known.get("required", ()))
-        if not whole or known.get("additionalProperties") is not False:
-            return False
-    return not (_LOOSE & known.keys()) and all(_strict(value) for value in known.values())
+    required = set(schema.get("required", ()))
+    return schema.get("additionalProperties") is False and set(schema.get("properties", ())) == required
 
 
-_LOOSE = {"default", "oneOf", "allOf", "not", "prefixItems", "patternProperties", "propertyNames", "uniqueItems"}
+def _typed(schema: Mapping[str, Any]) -> bool:
+    """Tell whether a schema says what it allows; beside a reference strict mode wants nothing else."""
+    if "$ref" in schema:
+        return len(schema) == 1
+    return not schema.keys().isdisjoint(("type", "anyOf", "enum", "const"))
 
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
         f"{'.'.join(str(step) for step in problem['loc']) or 'answer'}: {problem['msg']}"
-        for problem in error.errors(include_url=False)
+        for problem in error.errors(include_url=False, include_input=False)
     )

@@ -21,6 +21,7 @@ FUNCTION_TOOLS = ("assistant_kit.toolsets.functions", "FunctionTools")
 OUTPUT_TYPE = ("assistant_kit.output_type", "output_type")
 SESSION = ("assistant_kit.session", "Session")
 READ_HISTORY = ("assistant_kit.session", "read_history")
+UPPER_BOUND = ("assistant_kit.token_counters.upper_bound", "UpperBound")
 BACKGROUND_COUNTER = ("assistant_kit.token_counters.background", "BackgroundCounter")
 
 

@@ -1,7 +1,7 @@
 """What a crash leaves to do: pure decisions over the record of a turn that is not finished."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from assistant_kit.entries import (
@@ -23,7 +23,10 @@ Verdict: TypeAlias = Literal["repeat", "lost"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is recorded of one turn, by the keys under which the loop asks for it."""
+    """What is recorded of one turn, by the keys under which the loop asks for it.
+
+    A claim is that of the newest attempt, with the time of the first one.
+    """
 
     started: Measured
     steps: dict[str, Measured]
@@ -47,7 +50,9 @@ def record_of(entries: Iterable[Measured]) -> Record:
             case ToolFinished(key=key):
                 record.steps[key] = measured
             case ToolStarted(key=key):
-                record.claims[key] = measured
+                # The life of an idempotency key is counted from its first use, not from the last repeat.
+                first = record.claims.get(key, measured)
+                record.claims[key] = replace(measured, at=first.at)
             case ApprovalDecided(call_id=call_id) as decision:
                 record.decisions[call_id] = decision
             case TurnFinished() as end if end.outcome != "waiting":

@@ -23,7 +23,7 @@ def keyed(ttl: float) -> Keyed:
 
     Raises ValueError when `ttl` is not positive.
     """
-    if ttl <= 0:
+    if not ttl > 0:  # nor is what is not a number
         message = f"keyed({ttl!r}): the life of an idempotency key is a positive number of seconds"
         raise ValueError(message)
     return Keyed(ttl)

@@ -36,6 +36,7 @@ SWITCH = Rule(
     "turn {state:word} the {room} light", tool="switch", arguments={"where": "{room}", "to": "{state}", "by": 1}
 )
 LOOK = Rule("show my list", tool="show", answer="You have {result.count} tasks, first {result.first.title}.")
+READ = {"show", "count"}
 HELLO = Rule(["hello", "good (morning|evening)"], answer="Hello!")
 
 
@@ -47,7 +48,10 @@ class Conversation:
     ) -> None:
         self.model = model
         self.answers = answers
-        self.tools = [ToolSpec(name=name, description="", parameters={}) for name in tools or answers]
+        self.tools = [
+            ToolSpec(name=name, description="", parameters={}, effect="read" if name in READ else "once")
+            for name in tools or answers
+        ]
         self.items: list[Item] = []
         self.rounds: list[list[tuple[str, JsonObject]]] = []
         self.deltas: list[Delta] = []
@@ -172,17 +176,26 @@ async def test_of_several_rules_that_match_the_first_counts() -> None:
     assert await chat.say("add nothing") == "Fine."
 
 
-async def test_several_requests_in_one_message_become_calls_in_order() -> None:
+async def test_several_requests_in_one_message_are_done_one_after_another() -> None:
     chat = Conversation(RuleModel([ADD, LOOK, HELLO]), {"add": "ok", "show": {"count": 2, "first": {"title": "a"}}})
     said = await chat.say("Hello, add bread and butter, then add milk and show my list.")
-    assert chat.rounds == [[("add", {"title": "bread and butter"}), ("add", {"title": "milk"})], [("show", {})]]
+    assert chat.rounds == [[("add", {"title": "bread and butter"})], [("add", {"title": "milk"})], [("show", {})]]
     assert said == "Hello!\nAdded bread and butter.\nAdded milk.\nYou have 2 tasks, first a."
 
 
+async def test_neighbouring_requests_that_just_read_are_asked_for_together() -> None:
+    model = RuleModel([ADD, Rule("count", tool="count"), Rule("show", tool="show")])
+    chat = Conversation(model, {"add": "ok", "show": "nothing", "count": "0"})
+    assert await chat.say("count, show, add milk, show and count") == "0\nnothing\nAdded milk.\nnothing\n0"
+    assert [[name for name, _ in calls] for calls in chat.rounds] == [["count", "show"], ["add"], ["show", "count"]]
+
+
 async def test_two_equal_requests_are_two_calls() -> None:
-    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
+    chat = Conversation(RuleModel([ADD, LOOK]), {"add": "ok", "show": "{}"})
     assert await chat.say("add milk\nadd milk") == "Added milk.\nAdded milk."
-    assert chat.rounds == [[("add", {"title": "milk"}), ("add", {"title": "milk"})]]
+    assert chat.rounds == [[("add", {"title": "milk"})], [("add", {"title": "milk"})]]
+    await chat.say("show my list and show my list")
+    assert chat.rounds == [[("show", {}), ("show", {})]]
 
 
 async def test_a_message_is_not_parted_where_a_part_would_match_no_rule() -> None:
@@ -249,7 +262,17 @@ async def test_a_rule_can_use_what_happened_before_it() -> None:
     assert chat.rounds == [[("add", {"title": "nothing"})]]
     await chat.say("add milk")
     await chat.say("again and again")
-    assert chat.rounds == [[("add", {"title": "milk"}), ("add", {"title": "milk"})]]
+    assert chat.rounds == [[("add", {"title": "milk"})], [("add", {"title": "milk"})]]
+
+
+async def test_requests_asked_for_together_do_not_see_each_other() -> None:
+    def arguments(match: Match) -> JsonObject:
+        return {"before": len(match.earlier)}
+
+    chat = Conversation(RuleModel([Rule("show {what}", tool="show", arguments=arguments)]), {"show": "ok"})
+    await chat.say("show a and show b")
+    await chat.say("show a and show b")
+    assert chat.rounds == [[("show", {"before": 2}), ("show", {"before": 2})]]
 
 
 async def test_steps_see_what_clauses_before_them_did_and_not_what_they_do_themselves() -> None:

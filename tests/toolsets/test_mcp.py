@@ -84,7 +84,7 @@ async def test_a_name_that_no_model_api_admits_is_changed_and_found_again(server
 
 
 async def test_many_calls_share_one_connection_without_waiting_for_each_other(server: MCPServer) -> None:
-    async with server, anyio.create_task_group() as tasks:
+    async with server:
         answers: list[str] = []
 
         async def one() -> None:
@@ -188,10 +188,9 @@ async def test_an_error_in_the_body_leaves_as_itself(server: MCPServer) -> None:
 
 async def test_a_cancelled_body_ends_the_connection(server: MCPServer) -> None:
     with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks:
-            async with server:
-                tasks.cancel_scope.cancel()
-                await anyio.sleep_forever()
+        async with anyio.create_task_group() as tasks, server:
+            tasks.cancel_scope.cancel()
+            await anyio.sleep_forever()
 
 
 @pytest.mark.parametrize("first", [0, 1])

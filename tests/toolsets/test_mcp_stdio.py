@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import anyio
@@ -176,10 +175,9 @@ async def test_a_server_that_ignores_everything_ends_in_bounded_time() -> None:
 async def test_a_caller_that_is_cancelled_while_connecting_leaves_no_process(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     silent = ["sh", "-c", f"echo $$ > {mark}; exec cat > /dev/null"]
+    pid = 0
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(MCPServer(silent).__aenter__)
         pid = int(await until_written(mark))
         tasks.cancel_scope.cancel()
     assert not alive(pid)
-
-

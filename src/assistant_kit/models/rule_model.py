@@ -53,10 +53,11 @@ class RuleModel:
     """A model that works by `rules`; of several that match, the first one counts.
 
     A message is parted into clauses at `joiners` and punctuation where each clause then matches; `filler` is templates
-    of what may stand around a clause and means nothing ("please"). Calls of one tool that stand next to each other are
-    asked for together; otherwise a clause begins when the one before has its results. What no rule matches is answered
-    by `fallback`, a text or a function of the request (default: a text with the examples of the rules that can be used
-    now), and so is a message of more than 1,000 characters. Images and files are not looked at.
+    of what may stand around a clause and means nothing ("please"). A clause begins when the one before has its results,
+    so that it finds what that has done; only neighbouring calls of tools that just read are asked for together. What no
+    rule matches is answered by `fallback`, a text or a function of the request (default: a text with the examples of
+    the rules that can be used now), and so is a message of more than 1,000 characters. Images and files are not looked
+    at.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class RuleModel:
             return self._fallback(request)
 
     def _suggest(self, request: ModelRequest) -> str:
-        tools = _tool_names(request)
+        tools = _tools(request)
         usable = (rule for rule in self._rules if rule.tool is None or rule.tool in tools)
         examples = [f"- {rule.example}" for rule in usable if rule.example is not None]
         return "\n".join(
@@ -140,7 +141,7 @@ class _Turn:
         start = users[-1] if users else len(request.items)
         user = request.items[start] if users else None
         self.message = text_of(user.content) if isinstance(user, UserMessage) else ""
-        self.tools = _tool_names(request)
+        self.tools = _tools(request)
         self._request = request
         self._model = model
         self._seen = _results(request.items[:start])
@@ -149,8 +150,7 @@ class _Turn:
     def play(self, clauses: Sequence[tuple[Rule, str, Slots]]) -> Sequence[Ask] | str:
         """Return the calls to ask for next, or else the answer to the whole message."""
         answers: list[str] = []
-        numbered = enumerate(clauses)
-        for _, together in groupby(numbered, key=lambda numbered: numbered[1][0].tool or numbered[0]):
+        for _, together in groupby(enumerate(clauses), key=self._group):
             earlier = tuple(self._seen)  # the same for all that are asked for together, now and when played again
             asks: list[Ask] = []
             for _, (rule, clause, slots) in together:
@@ -163,6 +163,11 @@ class _Turn:
             if asks:
                 return asks
         return "\n".join(answers)
+
+    def _group(self, numbered: tuple[int, tuple[Rule, str, Slots]]) -> int:
+        """Put neighbouring clauses that just read into one group, and each other one into its own."""
+        number, (rule, _, _) = numbered
+        return -1 if rule.tool is not None and self.tools[rule.tool].effect == "read" else number
 
     def _play(self, rule: Rule, match: Match) -> Ask | str:
         """Play one rule up to its answer or to the first call that has no result yet."""
@@ -207,10 +212,10 @@ def _reported(what: str, model: str) -> Generator[None]:
         raise ModelBroke(f"{what} failed: {error!r}", model=model, should_retry=False) from error
 
 
-def _tool_names(request: ModelRequest) -> frozenset[str]:
-    if request.settings.tool_choice == "none":
-        return frozenset()
-    return frozenset(tool.name for tool in request.tools if isinstance(tool, ToolSpec))
+def _tools(request: ModelRequest) -> Mapping[str, ToolSpec]:
+    """Return the tools that may be called, by name."""
+    allowed = request.tools if request.settings.tool_choice != "none" else ()
+    return {tool.name: tool for tool in allowed if isinstance(tool, ToolSpec)}
 
 
 def _results(items: Sequence[Item]) -> list[Result]:

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import anyio
 
-from assistant_kit.deadline import Deadline
 from assistant_kit.errors import (
     AssistantKitError,
     ModelError,
@@ -22,6 +21,7 @@ from assistant_kit.tool_spec import may_repeat
 
 T = TypeVar("T")
 _PASSING = (ModelUnreachable, ModelTimeout, ModelRateLimited, ModelUnavailable)
+_MOST_DOUBLINGS = 64  # beyond it a float overflows sooner or later, and every pause is the cap anyway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Retry:
         delay = backoff(attempt, base=self.base, cap=self.cap, chance=self.uniform())
         if isinstance(error, ModelError) and error.retry_after is not None:
             delay = max(delay, error.retry_after)
-        return delay if _in_time(call.deadline, delay, now) else None
+        return delay if call.deadline.allows(delay, now=now) else None
 
 
 def passing(error: AssistantKitError) -> bool:
@@ -72,8 +72,4 @@ def passing(error: AssistantKitError) -> bool:
 
 def backoff(attempt: int, *, base: float, cap: float, chance: float) -> float:
     """Return the pause in seconds after failed attempt number `attempt`; `chance` is between 0 and 1."""
-    return chance * min(cap, base * 2.0 ** (attempt - 1))
-
-
-def _in_time(deadline: Deadline, delay: float, now: float) -> bool:
-    return deadline.allows(delay, now=now)
+    return chance * min(cap, base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))

@@ -1,6 +1,7 @@
 """Several jobs at once, at most so many, and one failure leaves as itself."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import anyio
 
@@ -11,7 +12,9 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[None]]], *, limit: 
         await jobs[0]()
         return
     failures: list[Exception] = []
-    slots = anyio.Semaphore(limit)
+    slots: AbstractAsyncContextManager[object] = nullcontext()
+    if len(jobs) > limit:
+        slots = anyio.Semaphore(limit, fast_acquire=True)
 
     async def guarded(job: Callable[[], Awaitable[None]]) -> None:
         try:

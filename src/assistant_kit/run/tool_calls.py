@@ -24,6 +24,8 @@ from assistant_kit.tool_spec import ToolSpec, may_repeat
 _log = logging.getLogger("assistant_kit.tools")
 T = TypeVar("T")
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 UNKNOWN = (
     "The outcome of this call is unknown: it was started and nobody can tell whether it took effect. "
     "Do not assume that it did or did not happen, and do not repeat it without asking the user."
@@ -55,6 +57,9 @@ async def answer_calls(run: TurnRun, step: int, calls: Sequence[ToolCall]) -> Se
     async def answer(one: Asked) -> None:
         results[one.key] = await _answer(run, one, claims.get(one.key))
 
+    for one in ready:
+        if one.key not in claims or claims[one.key].finished is None:
+            run.emit(ToolRequest(call_id=one.call.call_id, tool=one.call.name, arguments=one.arguments))
     run.during = f"the tools {', '.join(sorted({one.call.name for one in ready}))}"
     await side_by_side([_bound(answer, one) for one in ready], limit=run.parts.settings.limits.parallel_tools)
     run.add(*(results[one.key] for one in ready))
@@ -80,7 +85,7 @@ def call_digest(tool: str, arguments: str) -> str:
 
 
 def _digest(tool: str, parsed: JsonObject | None, text: str) -> str:
-    shown = text if parsed is None else json.dumps(parsed, sort_keys=True, separators=(",", ":"))
+    shown = text if parsed is None else _CANONICAL(parsed)
     return hashlib.sha256(f"{tool}\0{shown}".encode(errors="replace")).hexdigest()
 
 
@@ -134,7 +139,6 @@ def _idempotency_key(run: TurnRun, one: Asked) -> str:
 async def _answer(run: TurnRun, one: Asked, claim: Claim | None) -> Measured:
     if claim is not None and claim.finished is not None:
         return run.measure(claim.finished)
-    run.emit(ToolRequest(call_id=one.call.call_id, tool=one.call.name, arguments=one.arguments))
     if claim is None:
         assert one.refusal is not None  # noqa: S101  (a call is either claimed or refused)
         measured = await _record(run, one, *one.refusal)

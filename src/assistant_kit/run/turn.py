@@ -62,12 +62,21 @@ class TurnRun:
         self.during = "the start of the run"
         self.entries = [started]
         self._history = history
-        self.current = turns_of(self.entries, about.counter)[-1]
+        self._current = turns_of(self.entries, about.counter)[-1]
+        self._recent: list[Measured] = []
 
     def add(self, *entries: Measured) -> None:
         """Add what has happened."""
         self.entries += entries
-        self.current = extended(self.current, entries, self.about.counter)
+        self._recent += entries
+
+    @property
+    def current(self) -> Turn:
+        """This turn as messages."""
+        if self._recent:
+            self._current = extended(self._current, self._recent, self.about.counter)
+            self._recent = []
+        return self._current
 
     def measure(self, entry: Entry) -> Measured:
         """Count what an entry adds to a request."""

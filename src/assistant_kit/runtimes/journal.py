@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from anyio import CancelScope, Lock
+from anyio.lowlevel import checkpoint
 
 from assistant_kit.entries import ApprovalDecided, Entry, Measured, ToolFinished, ToolStarted, TurnFinished
 from assistant_kit.errors import ConversationConflict, LeaseLost, StoreError
@@ -12,13 +13,16 @@ from assistant_kit.journal_json import encode
 from assistant_kit.protocols.runtime import Claim
 from assistant_kit.protocols.store import Append, Lease, NewRecord, TurnState, UserStore
 from assistant_kit.replay import Record, verdict
+from assistant_kit.tool_spec import may_repeat
 
 
 class Journal:
     """Writes what one turn does, and answers from `record` what was done before a crash.
 
     Entries are collected and written together: a model's response in the same commit as the intents of the calls
-    that it asks for, results that arrive together in one. Nothing acts on an entry before it is durable.
+    that it asks for, results that arrive together in one. An intent is durable before its call is made, unless the
+    call may simply be made again (`read`, `idempotent`): then it would tell recovery nothing, and is written with the
+    result. Results are durable before a model sees them.
     """
 
     def __init__(self, store: UserStore, lease: Lease, *, record: Record | None = None, release: bool = True) -> None:
@@ -31,7 +35,8 @@ class Journal:
         self._open_turn = lease.open_turn
         self._pending: list[NewRecord] = []
         self._unconfirmed: Append | None = None
-        self._lock = Lock()
+        self._running = 0
+        self._lock = Lock(fast_acquire=True)
         self._begun = time.monotonic()
         self._finished = record is not None and record.finished is not None
         self.released = False
@@ -55,6 +60,10 @@ class Journal:
         measured = await run()
         self._pending.append(_record(measured, _record_id(measured.entry)))
         if isinstance(measured.entry, ToolFinished):
+            self._running -= 1
+            if self._running > 0:
+                # Calls that end at the same time share a write.
+                await checkpoint()
             await self._flush("open")
         return measured
 
@@ -66,7 +75,9 @@ class Journal:
             for claim in claims
             if claim.standing == "run"
         ]
-        await self._flush("open")
+        self._running = len(claims)
+        if not all(claim.standing == "run" and may_repeat(claim.started.effect) for claim in claims):
+            await self._flush("open")
         return claims
 
     def _claim(self, call: ToolStarted) -> Claim:
@@ -106,6 +117,8 @@ class Journal:
         await self._flush("waiting", release=True)
 
     async def _flush(self, state: TurnState, *, release: bool = False) -> None:
+        if not (self._pending or self._unconfirmed or release):
+            return
         # Shielded: a write that has begun is waited for, so that it is never in doubt for lack of patience.
         with CancelScope(shield=True):
             async with self._lock:

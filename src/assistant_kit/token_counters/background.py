@@ -6,13 +6,12 @@ from importlib import import_module
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.protocols.token_counter import TokenCounter
-from assistant_kit.token_counters.upper_bound import UpperBound
 
 _log = logging.getLogger(__name__)
 
 
 class BackgroundCounter:
-    """Answers with the upper bound until the vocabulary is loaded, and exactly afterwards.
+    """Answers with `until`, an upper bound, until the vocabulary is loaded, and exactly afterwards.
 
     Loading takes 0.25 to 0.5 seconds of CPU, which the first count starts in a thread of its own. About half of it, the
     building of the tokenizer in native code, keeps all other Python threads waiting; a server that cannot have that
@@ -26,10 +25,10 @@ class BackgroundCounter:
     a sum of both is still a bound.
     """
 
-    def __init__(self, encoding: str | None = None, *, model: str = "") -> None:
+    def __init__(self, encoding: str | None = None, *, model: str = "", until: TokenCounter) -> None:
         self._encoding = encoding
         self._model = model
-        self._current: TokenCounter = UpperBound()
+        self._until = self._current = until
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -55,7 +54,7 @@ class BackgroundCounter:
         This blocks: in a coroutine, call it with `anyio.to_thread.run_sync`.
         """
         self._start().join(timeout)
-        return not isinstance(self._current, UpperBound)
+        return self._current is not self._until
 
     def _start(self) -> threading.Thread:
         with self._lock:

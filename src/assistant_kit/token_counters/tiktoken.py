@@ -14,6 +14,7 @@ import zlib
 from binascii import a2b_base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -30,6 +31,10 @@ TOO_LONG = 900_000
 tiktoken panics, which no `except Exception` catches, on about a million spaces in a row (measured with 0.14), and
 a million emoji cost a second of CPU. A longer text is bounded by its bytes.
 """
+
+SHORT = 32
+REMEMBERED = 4_096
+"""Counts of short texts that are remembered: a conversation repeats the names of its tools again and again."""
 
 _CHUNK = 32_768  # bytes of a vocabulary that are read before other threads get their turn: less than 1 ms
 _GZIP = b"\x1f\x8b"
@@ -86,6 +91,8 @@ class TiktokenCounter:
 
     def __init__(self, encoding: EncodingName = "o200k_base", *, path: str | Path | None = None) -> None:
         self._encoding = _load(encoding, None if path is None else Path(path))
+        encode = self._encoding.encode_ordinary
+        self._count_short = lru_cache(maxsize=REMEMBERED)(lambda text: len(encode(text)))
 
     @property
     def name(self) -> str:
@@ -102,7 +109,10 @@ class TiktokenCounter:
 
         A text of more than 900,000 characters is not tokenized: the number of its bytes is returned.
         """
-        if len(text) > TOO_LONG:
+        size = len(text)
+        if size <= SHORT:
+            return self._count_short(text)
+        if size > TOO_LONG:
             return len(text.encode("utf-8", "surrogatepass"))
         return len(self._encoding.encode_ordinary(text))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, Field, PydanticSchemaGenerationError, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -54,7 +54,9 @@ class Arguments:
 class _Schema(GenerateJsonSchema):
     """Schemas without pydantic's titles, and without a warning for defaults that have no JSON form."""
 
-    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"skipped-choice", "non-serializable-default"}
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Say nothing."""
+        del kind, detail
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Give no field a title: its name says it."""
@@ -64,15 +66,12 @@ class _Schema(GenerateJsonSchema):
 
 def bare(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, or the method, inside partial objects, tools and objects that can be called."""
-    while True:
-        if isinstance(function, partial):
-            function = function.func
-        elif inspect.isroutine(function) or inspect.isclass(function):
-            return function
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        else:
-            return function.__call__
+    if isinstance(function, partial):
+        return bare(function.func)
+    if inspect.isroutine(function) or inspect.isclass(function):
+        return function
+    wrapped: Any = getattr(function, "__wrapped__", None)
+    return function.__call__ if wrapped is None else bare(wrapped)
 
 
 def origin_of(function: Callable[..., Any]) -> str:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-_HEADING = re.compile(r"^(Args|Arguments|Parameters|Returns|Raises|Yields|Examples?|Notes?):?\s*$")
-_PARAMETER = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*(?::\s*(.*))?$")
+_OF_PARAMETERS = ("Args", "Arguments", "Parameters", "Keyword Args", "Keyword Arguments", "Other Parameters")
+_OTHERS = ("Returns", "Raises", "Yields", "Examples?", "Notes?", "See Also", "Warnings?", "Warns", "References", "Todo")
+_HEADING = re.compile(rf"^({'|'.join((*_OF_PARAMETERS, *_OTHERS))}):?\s*$")
+_PARAMETER = re.compile(r"^\*{0,2}(\w+(?:,\s*\w+)*)\s*(?:\([^)]*\))?\s*(?::\s*(.*))?$")
 _SPHINX = re.compile(r"^:(?:param\s+(?:[^:]*\s)?(\w+)|\w+[^:]*)\s*:\s*(.*)$")
-_OF_PARAMETERS = ("Args", "Arguments", "Parameters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,8 @@ def _listed(body: list[str]) -> dict[str, str]:
             texts.append(line.strip())
         else:
             # What follows the colon is the type in NumPy's style and the description in Google's.
-            texts = found[named[1]] = [] if numpy or not named[2] else [named[2].strip()]
+            texts = [] if numpy or not named[2] else [named[2].strip()]
+            found |= dict.fromkeys(re.split(r",\s*", named[1]), texts)
     return _joined(found)
 
 

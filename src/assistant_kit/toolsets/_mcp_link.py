@@ -4,7 +4,7 @@ The SDK's cancel scopes break when a connection is opened in one task and closed
 own (reference/mcp.md, defect 10). So one task does both, under one scope whose deadline is lifted after connecting.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import inf
@@ -18,7 +18,6 @@ from mcp.server import Server
 from mcp.types import ToolListChangedNotification
 from pydantic import ValidationError
 
-from assistant_kit.errors import ToolsetError
 from assistant_kit.toolsets._mcp_stdio import CannotStart
 from assistant_kit.toolsets._mcp_tools import Catalog, Terms, catalog, fetch_tools
 
@@ -54,6 +53,7 @@ class Link:
     """A connection from its opening to its end; it is never opened a second time."""
 
     def __init__(self, endpoint: Endpoint, terms: Terms) -> None:
+        self.client: Client  # from `ready` on, unless there is a problem
         self.ready = anyio.Event()
         self.problem: str | None = None
         self.cause: BaseException | None = None
@@ -62,7 +62,6 @@ class Link:
         self.stale = False
         self._endpoint = endpoint
         self._terms = terms
-        self._client: Client | None = None
         self._scope = anyio.CancelScope()
         self._ended = anyio.Event()
         self._account: Callable[[], str] = str
@@ -70,18 +69,11 @@ class Link:
     @property
     def over(self) -> bool:
         """True when the connection could not be made, or has ended."""
-        return self.problem is not None or (self._client is not None and self._ended.is_set())
-
-    @property
-    def client(self) -> Client:
-        """The SDK's client. Raises ToolsetError when there is no connection."""
-        if self._client is None:
-            raise ToolsetError(self._endpoint.name, "there is no connection")
-        return self._client
+        return self.ready.is_set() and self._ended.is_set()
 
     def close(self) -> None:
         """Ask for the end of the connection; `run` returns when it has ended."""
-        if self._client is None:
+        if not self.ready.is_set():
             self._scope.cancel()
         self._ended.set()
 
@@ -102,10 +94,10 @@ class Link:
                 self._scope.deadline = anyio.current_time() + self._endpoint.connect_timeout
                 for mode in self._endpoint.modes:
                     failure = await self._attempt(mode)
-                    if self._client is not None or isinstance(failure, CannotStart):
+                    if self.ready.is_set() or isinstance(failure, CannotStart):
                         break
         finally:
-            if self._client is None:
+            if not self.ready.is_set():
                 self.cause = None if self._scope.cancelled_caught else failure
                 self.problem = self._explain(self.cause)
             self._ended.set()
@@ -123,7 +115,7 @@ class Link:
                 Client(opening.server, mode=mode, cache=None, message_handler=self._hear) as client,
             ):
                 self.catalog = catalog(await fetch_tools(client), self._terms)
-                self._client, self.mode = client, mode
+                self.client, self.mode = client, mode
                 self._scope.deadline = inf
                 self.ready.set()
                 await ended.wait()
@@ -153,12 +145,6 @@ class Link:
 
 def _cause(error: BaseException) -> BaseException:
     """Find in a nest of exception groups what came first."""
-    return next(_leaves(error))
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

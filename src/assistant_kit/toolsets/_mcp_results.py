@@ -2,7 +2,6 @@
 
 import binascii
 import json
-import mimetypes
 from base64 import b64decode
 from urllib.parse import urlsplit
 
@@ -11,7 +10,6 @@ from mcp.types import (
     BlobResourceContents,
     CallToolResult,
     ContentBlock,
-    EmbeddedResource,
     ImageContent,
     ResourceLink,
     TextContent,
@@ -41,7 +39,7 @@ def _part(block: ContentBlock) -> Part:
         case ResourceLink():
             about = f"{block.name}: {block.uri}" + (f" ({block.mime_type})" if block.mime_type else "")
             return Text(text=f"{about}\n{block.description}" if block.description else about)
-        case EmbeddedResource():
+        case _:
             return _resource(block.resource)
 
 
@@ -54,12 +52,13 @@ def _resource(resource: TextResourceContents | BlobResourceContents) -> Part:
 def _binary(data: str, media_type: str | None, name: str) -> Part:
     kind = media_type or "application/octet-stream"
     try:
-        raw = b64decode(data)
+        raw = b64decode(data, validate=True)
     except binascii.Error:
         return Text(text=f"({name}, {kind}: the server sent data that cannot be decoded)")
     if kind.startswith("image/"):
         return Image(data=raw, media_type=kind)
-    named = name if "." in name else name + (mimetypes.guess_extension(kind) or "")
+    subtype = kind.rpartition("/")[2]
+    named = name if "." in name or not subtype.isalnum() else f"{name}.{subtype}"
     return File(data=raw, media_type=kind, filename=named)
 
 

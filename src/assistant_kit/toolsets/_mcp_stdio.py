@@ -9,28 +9,27 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 import anyio
 from anyio.abc import AsyncResource, ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp import MCPError
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, jsonrpc_message_adapter
+from mcp.types import JSONRPCRequest, jsonrpc_message_adapter
 
 from assistant_kit.toolsets._mcp_delivery import undelivered
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
-Outgoing: TypeAlias = MemoryObjectReceiveStream[SessionMessage]
-Streams: TypeAlias = tuple[
-    MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]
-]
+Streams: TypeAlias = "tuple[MemoryObjectReceiveStream[SessionMessage | Exception], _Outbox]"
 
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes of one line; a server that never ends its line must not fill the memory
 TAIL = 4096  # bytes of the server's last words that are kept
-REFUSE_GRACE = 0.2  # seconds for requests that cross with the server's end
 FLUSH_GRACE = 0.5  # seconds for a message under way
 EXIT_GRACE = 2.0  # seconds to exit after the end of input; server-gitlab takes 2.1
 KILL_GRACE = 1.0  # seconds after each signal
@@ -40,6 +39,86 @@ _BROKEN = (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError)
 
 class CannotStart(Exception):
     """A command could not be started; the text says why and what to do."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """A message on its way; `sent` stays None when it was cut off in between and nobody can tell."""
+
+    text: bytes
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    sent: bool | None = None
+
+
+class _Outbox:
+    """The way to the input of a process, which tells a caller whose message did not get there.
+
+    It stands where the SDK expects the stream it writes to. The SDK's own stream says only that the connection has
+    closed, and not whether the message was sent before.
+    """
+
+    def __init__(self, stdin: ByteSendStream) -> None:
+        self._stdin = stdin
+        self._queue, self._lines = anyio.create_memory_object_stream[_Line](0)
+        self._refusing = False
+        self.done = anyio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Take no more messages; those under way are still written."""
+        self._queue.close()
+
+    def close(self) -> None:
+        """Drop what is under way."""
+        self._queue.close()
+        self._lines.close()
+
+    def refuse(self) -> None:
+        """From now on let nothing pass: the process has ended."""
+        self._refusing = True
+
+    async def send(self, item: SessionMessage) -> None:
+        """Write a message. Raises MCPError for a request, BrokenResourceError for others, when it was not sent."""
+        line = _Line(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        try:
+            await self._queue.send(line)
+            await line.settled.wait()
+        except _BROKEN:
+            line.sent = False
+        if line.sent is False:
+            if isinstance(item.message, JSONRPCRequest):
+                error = undelivered("the server's process has ended", may_have_run=False, reconnect=True)
+                raise MCPError.from_error_data(error)
+            raise anyio.BrokenResourceError
+
+    async def run(self, on_close: Callable[[], None]) -> None:
+        """Write line by line; `on_close` is called when the process takes no more."""
+        try:
+            async for line in self._lines:
+                try:
+                    line.sent = not self._refusing and await self._write(line.text)
+                finally:
+                    line.settled.set()
+                if not line.sent:
+                    self._refusing = True
+                    on_close()
+        finally:
+            self.close()
+            self.done.set()
+
+    async def _write(self, text: bytes) -> bool:
+        try:
+            await self._stdin.send(text)
+        except _BROKEN:
+            return False
+        return True
 
 
 class StdioServer:
@@ -60,49 +139,45 @@ class StdioServer:
         self._env = env
         self._cwd = cwd
         self._on_close = on_close
-        self._process: Process | None = None
+        self._exit_code: int | None = None
         self._ended_itself = False
         self._stopping = False
         self._tail = b""
         self._stderr_read = anyio.Event()
-        self._write_done = anyio.Event()
-        self._closed = False
 
     def account(self) -> str:
         """Say what is known of the process: its exit code, and the last it wrote; empty when nothing is."""
-        if self._process is None:
-            return ""
-        code = self._process.returncode if self._ended_itself else None
         words = self._tail.decode(errors="replace").strip()
-        end = "" if code is None else f"its process ended with {_exit(code)}"
+        end = "" if self._exit_code is None else f"its process ended with {_exit(self._exit_code)}"
         said = f"the last it wrote: {words}" if words else ""
         return "; ".join(piece for piece in (end, said) if piece)
 
     @asynccontextmanager
     async def streams(self) -> AsyncGenerator[Streams]:
         """Run the process while the context is open. Raises CannotStart."""
-        process = self._process = await self._spawn()
+        process = await self._spawn()
         # No checkpoint between here and the `try`: a cancellation there would leave the process behind.
         incoming, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        outgoing, to_send = anyio.create_memory_object_stream[SessionMessage](0)
         async with anyio.create_task_group() as group:
             stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
             assert stdin is not None  # noqa: S101  (opened with pipes)
             assert stdout is not None  # noqa: S101
             assert stderr is not None  # noqa: S101
-            group.start_soon(self._read, stdout, incoming, to_send)
-            group.start_soon(self._write, stdin, to_send, incoming)
+            outbox = _Outbox(stdin)
+            group.start_soon(self._read, stdout, incoming, outbox)
+            group.start_soon(outbox.run, self._on_close)
             group.start_soon(self._read_stderr, stderr)
             try:
-                yield received, outgoing
+                yield received, outbox
             finally:
                 with anyio.CancelScope(shield=True):  # every wait in it is bounded
                     self._stopping = True
                     received.close()
-                    outgoing.close()
-                    await self._stop(process, stdin)
-                    for resource in (stdin, stdout, stderr, incoming, to_send):
+                    await outbox.aclose()
+                    await self._stop(process, stdin, outbox)
+                    for resource in (stdin, stdout, stderr, incoming):
                         await _close(resource)
+                    outbox.close()
                     _close_transport(process)
                 group.cancel_scope.cancel()
 
@@ -131,7 +206,7 @@ class StdioServer:
             case _:
                 return f"command {program!r} cannot be started: {error}"
 
-    async def _read(self, stdout: ByteReceiveStream, incoming: Incoming, to_send: Outgoing) -> None:
+    async def _read(self, stdout: ByteReceiveStream, incoming: Incoming, outbox: "_Outbox") -> None:
         lines = BufferedByteReceiveStream(stdout)
         with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, *_BROKEN):
             while True:
@@ -139,11 +214,7 @@ class StdioServer:
                 if message is not None:
                     await incoming.send(message)
         self._ended_itself = not self._stopping
-        self._closed = True
-        with anyio.move_on_after(REFUSE_GRACE):
-            # A request that comes at this moment is refused before the SDK hears of the end: it was never sent.
-            while not self._write_done.is_set() and not to_send.statistics().tasks_waiting_receive:
-                await anyio.sleep(POLL / 10)
+        outbox.refuse()
         self._on_close()
         incoming.close()
         with suppress(anyio.EndOfStream, *_BROKEN):  # a server that cannot write cannot exit either
@@ -157,24 +228,6 @@ class StdioServer:
             self._remember(line + b"\n")
             return None
 
-    async def _write(self, stdin: ByteSendStream, to_send: Outgoing, incoming: Incoming) -> None:
-        try:
-            async for item in to_send:
-                if self._closed or not await _written(stdin, item.message):
-                    self._closed = True
-                    await self._refuse(item.message, incoming)
-                    if not to_send.statistics().tasks_waiting_send:
-                        self._on_close()
-        finally:
-            self._write_done.set()
-
-    async def _refuse(self, message: JSONRPCMessage, incoming: Incoming) -> None:
-        """Answer a request that never reached the server: its line was not written to the end."""
-        if isinstance(message, JSONRPCRequest):
-            error = undelivered("the server's process has ended", may_have_run=False, reconnect=True)
-            with suppress(*_BROKEN):
-                await incoming.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=message.id, error=error)))
-
     async def _read_stderr(self, stderr: ByteReceiveStream) -> None:
         try:
             with suppress(anyio.EndOfStream, *_BROKEN):
@@ -186,10 +239,10 @@ class StdioServer:
     def _remember(self, words: bytes) -> None:
         self._tail = (self._tail + words)[-TAIL:]
 
-    async def _stop(self, process: Process, stdin: ByteSendStream) -> None:
+    async def _stop(self, process: Process, stdin: ByteSendStream, outbox: _Outbox) -> None:
         """Close the input, wait, then signal: the server, and whatever it has started."""
         with anyio.move_on_after(FLUSH_GRACE):
-            await self._write_done.wait()
+            await outbox.done.wait()
         await _close(stdin)
         if not await _ended(process, EXIT_GRACE):
             _signal(process, signal.SIGTERM)
@@ -198,15 +251,8 @@ class StdioServer:
         await _ended(process, KILL_GRACE)
         with anyio.move_on_after(KILL_GRACE):
             await self._stderr_read.wait()
-
-
-async def _written(stdin: ByteSendStream, message: JSONRPCMessage) -> bool:
-    line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-    try:
-        await stdin.send(line)
-    except _BROKEN:
-        return False
-    return True
+        if self._ended_itself:
+            self._exit_code = process.returncode
 
 
 async def _ended(process: Process, seconds: float) -> bool:

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
@@ -41,9 +41,9 @@ class FunctionTool(Generic[P, R]):
         """Derive name, description and schema. Raises InvalidTool."""
         inner = _usable(function)
         update_wrapper(self, inner)
-        self.function = function
+        self.__wrapped__ = self.function = function
         self._is_async = inspect.iscoroutinefunction(inner)
-        documentation = documented(_docstring(function, inner))
+        documentation = documented(_docstring(inner))
         parameters = parameters_of(function, documentation.parameters)
         self._context_names = parameters.context
         self._arguments = arguments_of(function, parameters)
@@ -72,7 +72,8 @@ class FunctionTool(Generic[P, R]):
         function: Callable[..., Any] = self.function
         if self._is_async:
             return output_of(await function(**values))
-        result = await anyio.to_thread.run_sync(partial(function, **values), abandon_on_cancel=True)
+        # In a tuple, because trio takes a coroutine that comes out of a thread for a mistake.
+        (result,) = await anyio.to_thread.run_sync(lambda: (function(**values),), abandon_on_cancel=True)
         return output_of(await result if isinstance(result, Awaitable) else result)
 
 
@@ -187,18 +188,23 @@ def _usable(function: Callable[..., Any]) -> Callable[..., Any]:
     return inner
 
 
-def _docstring(function: Callable[..., Any], inner: Callable[..., Any]) -> str:
-    is_object = inspect.ismethod(inner) and inner.__self__ is function
-    return inspect.getdoc(inner) or (inspect.getdoc(type(function)) if is_object else None) or ""
+def _docstring(inner: Callable[..., Any]) -> str:
+    # Without a docstring of its own `__call__` would inherit "Call self as a function."
+    own = inspect.getdoc(inner) if inner.__doc__ else None
+    return own or inspect.getdoc(_object_of(inner)) or ""
 
 
 def _name(given: str | None, function: Callable[..., Any], inner: Callable[..., Any]) -> str:
-    is_object = inspect.ismethod(inner) and inner.__self__ is function
-    name = given or (type(function).__name__ if is_object else inner.__name__)
+    name = given or getattr(_object_of(inner), "__name__", "") or inner.__name__
     if not _NAME.fullmatch(name):
         problem = f"models accept names of 1 to 64 letters (a to z), digits, _ and -, not {name!r}: use tool(name=…)"
         raise InvalidTool(origin_of(function), problem)
     return name
+
+
+def _object_of(inner: Callable[..., Any]) -> type[Any] | None:
+    """Return the class of an object that is called like a function."""
+    return type(inner.__self__) if inspect.ismethod(inner) and inner.__name__ == "__call__" else None
 
 
 def _json_text(value: Any) -> str:

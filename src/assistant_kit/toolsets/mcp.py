@@ -80,8 +80,7 @@ class MCPServer:
             trust_annotations=trust_annotations,
         )
         self._meta = meta
-        self._tasks: TaskGroup | None = None
-        self._link: Link | None = None
+        self._hosted: tuple[TaskGroup, Link] | None = None
 
     def __repr__(self) -> str:
         return f"MCPServer({self.name!r})"
@@ -93,14 +92,15 @@ class MCPServer:
 
     async def __aenter__(self) -> Self:
         """Connect and read the tools. Raises ToolsetError, which says why, when that fails."""
-        if self._tasks is not None:
+        if self._hosted is not None:
             raise ToolsetError(self.name, "already entered: make an MCPServer for each connection")
-        tasks = self._tasks = anyio.create_task_group()
+        tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
+            self._start(tasks)
             self._check_approvals(await self._connected())
         except BaseException:
-            await self._leave(tasks)
+            await self.__aexit__(None, None, None)
             raise
         return self
 
@@ -108,8 +108,13 @@ class MCPServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect, in bounded time; a process is stopped, with all it has started."""
-        if self._tasks is not None:
-            await self._leave(self._tasks)
+        if self._hosted is None:
+            return
+        tasks, link = self._hosted
+        self._hosted = None
+        link.close()
+        # Without the error of the body, which would come back wrapped in a group.
+        await tasks.__aexit__(None, None, None)
 
     async def tools(self) -> list[ToolSpec]:
         """Return the tools on offer now. Raises ToolsetError."""
@@ -135,31 +140,23 @@ class MCPServer:
 
     async def _connected(self) -> Link:
         """Return the connection, made anew when it has ended; whoever comes meanwhile waits for the same attempt."""
-        for _ in range(2):  # the one that was there may end just now
-            link = self._newest()
-            await link.ready.wait()
-            if link.problem is not None:
-                raise ToolsetError(self.name, link.problem) from link.cause
-            if not link.over:
-                self._endpoint = replace(self._endpoint, modes=(link.mode,))  # what worked is not searched for again
-                return link
-        raise ToolsetError(self.name, "it ends as soon as it is connected")
-
-    def _newest(self) -> Link:
-        if self._tasks is None:
+        if self._hosted is None:
             raise ToolsetError(self.name, "not connected: enter it with 'async with' before it is used")
-        if self._link is None or self._link.over:
-            self._link = Link(self._endpoint, self._terms)
-            self._tasks.start_soon(self._link.run)
-        return self._link
+        tasks, link = self._hosted
+        if link.over:
+            link = self._start(tasks)
+        if not link.ready.is_set():
+            await link.ready.wait()
+        if link.problem is not None:
+            raise ToolsetError(self.name, link.problem) from link.cause
+        self._endpoint = replace(self._endpoint, modes=(link.mode,))  # what has worked is not searched for again
+        return link
 
-    async def _leave(self, tasks: TaskGroup) -> None:
-        self._tasks = None
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        # Without the error of the body, which would come back wrapped in a group.
-        await tasks.__aexit__(None, None, None)
+    def _start(self, tasks: TaskGroup) -> Link:
+        link = Link(self._endpoint, self._terms)
+        self._hosted = (tasks, link)
+        tasks.start_soon(link.run)
+        return link
 
     def _check_approvals(self, link: Link) -> None:
         """Refuse a misspelt name: its tool would run without the approval that was meant."""

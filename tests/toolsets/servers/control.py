@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def command(server: str) -> list[str]:
 
 @contextmanager
 def http_server(port: int, log: Path, *options: str) -> Generator[str]:
-    """Run the tool server over HTTP inside the block; gives its URL."""
+    """Run the tool server over HTTP inside the block; gives its URL. It ends with a crash, as servers do."""
     line = [*ending_with_us(signal.SIGKILL), *command("tool_server"), str(port), *options]
     with running(line, stop=signal.SIGKILL, log=log, answers=lambda: listens(port)):
         yield f"http://127.0.0.1:{port}/mcp"
@@ -58,31 +58,38 @@ def alive(pid: int) -> bool:
     """Tell whether any thread of a process runs; one that has ended and waits for its parent does not."""
     threads = Path(f"/proc/{pid}/task")
     try:
-        return any((thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX" for thread in threads.iterdir())
+        return any(
+            (thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX" for thread in threads.iterdir()
+        )
     except (FileNotFoundError, ProcessLookupError):  # a thread, or the process, has ended meanwhile
         return threads.exists() and alive(pid)
 
 
 async def until_gone(pid: int) -> None:
     """Wait, 5 seconds at most, for the end of a process."""
+    await until(lambda: not alive(pid))
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait, 5 seconds at most, for something in another process."""
     with anyio.fail_after(5):
-        while alive(pid):  # noqa: ASYNC110  (a process of somebody else)
+        while not happened():  # noqa: ASYNC110  (no event comes from there)
             await anyio.sleep(0.005)
+
+
+def read(mark: Path) -> str:
+    return mark.read_text() if mark.exists() else ""
 
 
 async def until_says(mark: Path, words: str) -> None:
     """Wait, 5 seconds at most, for a file to hold `words`."""
-    with anyio.fail_after(5):
-        while not mark.exists() or mark.read_text().strip() != words:
-            await anyio.sleep(0.005)
+    await until(lambda: read(mark).strip() == words)
 
 
 async def until_written(mark: Path) -> str:
     """Wait, 5 seconds at most, for a line in a file, and return it."""
-    with anyio.fail_after(5):
-        while not mark.exists() or not mark.read_text().endswith("\n"):
-            await anyio.sleep(0.005)
-    return mark.read_text().strip()
+    await until(lambda: read(mark).endswith("\n"))
+    return read(mark).strip()
 
 
 async def kill(pid: int) -> None:

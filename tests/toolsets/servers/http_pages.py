@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from tests.toolsets.servers.old_server import answer
+from tests.toolsets.servers.old_server import TOOLS, answer
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -21,6 +21,9 @@ class Endpoint(ThreadingHTTPServer):
         self.fault = ""
         self.session = "s1"
         self.calls = 0
+        self.tools = TOOLS
+        self.version = "2025-11-25"
+        self.authorizations: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -42,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
         method = message["method"]
+        self.server.authorizations.append(self.headers["authorization"])
         if self.server.page is not None:
             self.reply(*self.server.page)
         elif method not in ("initialize", "server/discover") and self.headers["mcp-session-id"] != self.server.session:
@@ -53,6 +57,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.server.calls += method == "tools/call"
             result = answer(method, message.get("params", {}))
+            if method == "tools/list":
+                result = {"tools": self.server.tools}
+            if method == "initialize" and result is not None:
+                result["protocolVersion"] = self.server.version
             body = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})
             self.reply(202 if result is None else 200, "application/json", "" if result is None else body)
 

@@ -4,7 +4,14 @@ import json
 import sys
 from typing import Any
 
-TOOL = {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}}
+TOOLS: list[dict[str, Any]] = [
+    {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}},
+]
+
+
+def say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
 
 
 def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
@@ -13,14 +20,16 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             about = {"name": "old", "version": "1"}
             return {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": about}
         case "tools/list":
-            return {"tools": [TOOL]}
+            return {"tools": TOOLS}
         case "tools/call":
+            if "grow" in params["arguments"]:
+                TOOLS.append({**TOOLS[0], "name": "grown"})
+                say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
             return {"content": [{"type": "text", "text": json.dumps(params["arguments"])}]}
         case "notifications/initialized":
             return None
         case _:
-            print("unknown method", method, file=sys.stderr, flush=True)
-            sys.exit(4)
+            sys.exit(f"unknown method {method}")
 
 
 def main() -> None:
@@ -28,7 +37,7 @@ def main() -> None:
         message = json.loads(line)
         result = answer(message["method"], message.get("params", {}))
         if result is not None:
-            print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+            say({"jsonrpc": "2.0", "id": message["id"], "result": result})
 
 
 if __name__ == "__main__":

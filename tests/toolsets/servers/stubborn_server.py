@@ -5,6 +5,6 @@ import signal
 import sys
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print(os.getpid(), file=sys.stderr, flush=True)
+sys.stderr.write(f"{os.getpid()}\n")
 while True:
     signal.pause()

@@ -57,13 +57,16 @@ def about(ctx: Context) -> dict[str, object]:
 
 async def wait(mark: str) -> str:
     """Wait until cancelled; say in the file `mark` how far it came."""
-    path = Path(mark)
-    path.write_text("started")
+    note(mark, "started")
     try:
         await anyio.sleep_forever()
     finally:
-        path.write_text("cancelled")
+        note(mark, "cancelled")
     return ""
+
+
+def note(mark: str, words: str) -> None:
+    Path(mark).write_text(words)
 
 
 async def short_wait(seconds: float) -> str:
@@ -73,7 +76,8 @@ async def short_wait(seconds: float) -> str:
 
 def say(text: str) -> str:
     """Write to the channel of the protocol, as a forgotten print() does."""
-    print(text, flush=True)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
     return "said"
 
 
@@ -82,12 +86,14 @@ def large(size: int) -> str:
 
 
 def leave_child() -> str:
-    child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(1000)"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     return str(child.pid)
 
 
 def die(words: str) -> str:
-    print(words, file=sys.stderr, flush=True)
+    sys.stderr.write(words + "\n")
     os._exit(7)
 
 

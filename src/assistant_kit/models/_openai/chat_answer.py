@@ -1,12 +1,14 @@
 """Answers in the wire format of Chat Completions, streamed and whole, from strict servers and from lenient ones."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
 from assistant_kit.entries import FinishReason
 from assistant_kit.events import ReasoningToken, RefusalToken
-from assistant_kit.messages import AssistantMessage, OutputItem, Reasoning
+from assistant_kit.messages import AssistantMessage, Item, OutputItem, Reasoning
+from assistant_kit.models._openai.call_ids import CallIds
 from assistant_kit.models._openai.chat_calls import CallPieces
 from assistant_kit.models._openai.failures import Source, broke, parsed, reported, shown
 from assistant_kit.models._openai.lenient import as_count, as_list, as_object, as_text
@@ -25,15 +27,16 @@ _FINISH: dict[str, FinishReason] = {
 
 
 class ChatAnswer:
-    """Gathers one answer; `emit` takes its deltas, or all of it when it comes at once.
+    """Gathers the answer to the items `asked`; `emit` takes its deltas, or all of it when it comes at once.
 
     An answer is whole when its finish reason has come, or `[DONE]`: some servers leave out one of them.
     """
 
-    def __init__(self, source: Source, emit: Emit) -> None:
+    def __init__(self, source: Source, asked: Sequence[Item], emit: Emit) -> None:
         self.request_id: str | None = None
         self.over = False
         self._source = source
+        self._asked = asked
         self._emit = emit
         self._stream = TextStream(b"content", emit=emit, parse=self._event, read=_content_delta)
         self.feed = self._stream.feed
@@ -51,12 +54,11 @@ class ChatAnswer:
     def body(self, data: bytes) -> None:
         """Read a whole body. Raises ModelError."""
         completion = parsed(data, self._source, self.request_id)
+        self._envelope(completion)
         choices = as_list(completion.get("choices"))
         if not choices:
-            raise broke(
-                f"what came back is no chat completion: {shown(data, self._source)}", self._source, self.request_id
-            )
-        self._envelope(completion)
+            message = f"what came back is no chat completion: {shown(data, self._source)}"
+            raise broke(message, self._source, self.request_id)
         choice = as_object(choices[0])
         self._finish = as_text(choice.get("finish_reason")) or "stop"
         self._delta(as_object(choice.get("message")), b"")
@@ -71,7 +73,7 @@ class ChatAnswer:
             items.append(Reasoning(text="".join(self._thoughts)))
         if self._stream.texts or self._refusals:
             items.append(AssistantMessage(text="".join(self._stream.texts), refusal="".join(self._refusals) or None))
-        calls = self._calls.calls()
+        calls = self._calls.calls(CallIds(self._asked))
         finish = _FINISH.get(self._finish, "other") if self._finish else "stop"
         if finish in ("stop", "tool_calls"):
             finish = "tool_calls" if calls else "stop"

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 from assistant_kit.messages import ToolCall
 from assistant_kit.models._openai.body import dump
+from assistant_kit.models._openai.call_ids import CallIds
 from assistant_kit.models._openai.lenient import as_list, as_object, as_text
 
 
@@ -45,15 +45,12 @@ class CallPieces:
             call.call_id = call.call_id or call_id
             call.add(function)
 
-    def calls(self) -> tuple[ToolCall, ...]:
-        """Return the whole calls; one without an id of its own gets one."""
-        seen: set[str] = set()
-        calls: list[ToolCall] = []
-        for call in self._calls:
-            call_id = call.call_id if call.call_id and call.call_id not in seen else f"call_{uuid4().hex}"
-            seen.add(call_id)
-            calls.append(ToolCall(call_id=call_id, name=call.name, arguments="".join(call.arguments)))
-        return tuple(calls)
+    def calls(self, ids: CallIds) -> tuple[ToolCall, ...]:
+        """Return the whole calls."""
+        return tuple(
+            ToolCall(call_id=ids.own(call.call_id), name=call.name, arguments="".join(call.arguments))
+            for call in self._calls
+        )
 
     def _call(self, index: int | None, call_id: str, name: str) -> _Call:
         known = next((call for call in reversed(self._calls) if index is None or call.index == index), None)

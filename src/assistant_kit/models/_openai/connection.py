@@ -16,7 +16,9 @@ from assistant_kit.errors import ConfigurationError, ModelTimeout
 from assistant_kit.models._openai.failures import Source, interrupted, refused, unreachable
 
 CLOSING = 1.0
-"""Seconds that may pass until a connection is closed, or the end of a finished answer has come."""
+"""Seconds that may pass until a connection is closed."""
+LINGERING = 0.1
+"""Seconds to wait for the end of a body whose last event has come: it comes with it, or the connection is given up."""
 
 
 class Answer(Protocol):
@@ -83,11 +85,7 @@ class Connection:
         server = self.server()
         with anyio.CancelScope(deadline=deadline.at) as scope:
             response = await self._post(server, path, body)
-            try:
-                await _read(response, answer, server.source, stream=stream)
-            finally:
-                with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLOSING):
-                    await response.aclose()
+            await _read(response, answer, server.source, stream=stream)
         if scope.cancelled_caught:
             raise ModelTimeout("no answer before the deadline of the run", model=self.name)
 
@@ -138,8 +136,8 @@ class Connection:
             raise refused(error, server.source) from error
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise unreachable(error, server.source) from error
-        except openai.OpenAIError as error:
-            raise ConfigurationError(f"{self.name}: the OpenAI client cannot send: {type(error).__name__}") from error
+        except (openai.OpenAIError, TypeError) as error:  # a TypeError is what it has for missing credentials
+            raise ConfigurationError(f"{self.name}: the OpenAI client cannot send: check its credentials") from error
         return opened
 
 
@@ -155,9 +153,26 @@ async def _read(response: httpx2.Response, answer: Answer, source: Source, *, st
         else:
             answer.body(first + b"".join([part async for part in parts]))
     except httpx2.HTTPError as error:
+        await _leave(response, parts)
         raise (interrupted(error, source, request_id) if first else unreachable(error, source)) from error
-    finally:
-        await parts.aclose()
+    except BaseException:
+        await _leave(response, parts)
+        raise
+    await response.aclose()
+
+
+async def _leave(response: httpx2.Response, parts: AsyncGenerator[bytes]) -> None:
+    """Close the connection of an answer that is not read to its end.
+
+    The generators of the HTTP libraries do not close one another when they are left, so they are cancelled where they
+    wait; what they hold already comes first.
+    """
+    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLOSING):
+        with anyio.CancelScope() as scope, contextlib.suppress(httpx2.HTTPError):
+            scope.cancel()
+            async for _ in parts:
+                pass
+        await response.aclose()
 
 
 async def _read_events(first: bytes, parts: AsyncGenerator[bytes], answer: Answer) -> None:
@@ -171,7 +186,7 @@ async def _read_events(first: bytes, parts: AsyncGenerator[bytes], answer: Answe
         else:
             answer.end()
             return
-    with anyio.move_on_after(CLOSING), contextlib.suppress(httpx2.HTTPError):  # a body read whole leaves a connection
+    with anyio.move_on_after(LINGERING), contextlib.suppress(httpx2.HTTPError):  # a body read whole leaves a connection
         async for _ in parts:  # that serves again
             pass
 

@@ -2,9 +2,10 @@
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httpx2
@@ -65,7 +66,7 @@ class Source:
 
     model: str
     address: str
-    key: str
+    key: str = field(repr=False)
 
     def quote(self, text: str) -> str:
         """Return a server's words, cut to what an error may hold."""
@@ -171,9 +172,10 @@ def is_missing_route(error: ModelError) -> bool:
         return False
     if error.status != _NOT_FOUND:
         return error.status in (_NOT_ALLOWED, _NOT_IMPLEMENTED)
-    about = as_object(cause.body).get("param")
-    named = error.model.partition(":")[2] in _words(cause)
-    return error.code != "model_not_found" and not about and not named
+    body = as_object(cause.body)
+    name = re.escape(error.model.partition(":")[2])
+    named = re.search(rf"(?<![\w.-]){name}(?![\w.-])", as_text(body.get("message")))
+    return error.code != "model_not_found" and not body.get("param") and named is None
 
 
 def refuses_sealing(error: ModelError) -> bool:

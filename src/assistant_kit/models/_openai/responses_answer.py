@@ -1,15 +1,15 @@
 """Answers in the wire format of the Responses API, streamed and whole, from strict servers and from lenient ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
-from uuid import uuid4
 
 from pydantic_core import from_json
 
 from assistant_kit.entries import FinishReason
 from assistant_kit.events import ReasoningToken, RefusalToken, Token
-from assistant_kit.messages import AssistantMessage, OutputItem, ProviderItem, Reasoning, ToolCall
+from assistant_kit.messages import AssistantMessage, Item, OutputItem, ProviderItem, Reasoning, ToolCall
 from assistant_kit.models._openai.body import dump
+from assistant_kit.models._openai.call_ids import CallIds
 from assistant_kit.models._openai.failures import Source, broke, parsed, reported, shown
 from assistant_kit.models._openai.lenient import as_count, as_list, as_object, as_text
 from assistant_kit.models._openai.sse import data_of
@@ -22,16 +22,17 @@ _INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_
 
 
 class ResponsesAnswer:
-    """Gathers one answer; `emit` takes its deltas, or all of its text when it comes at once.
+    """Gathers the answer to the items `asked`; `emit` takes its deltas, or all of its text when it comes at once.
 
     Items are taken when they are done, else from the end of the answer, else the text from its deltas: servers differ
     in what they send.
     """
 
-    def __init__(self, source: Source, emit: Emit) -> None:
+    def __init__(self, source: Source, asked: Sequence[Item], emit: Emit) -> None:
         self.request_id: str | None = None
         self.over = False
         self._source = source
+        self._asked = asked
         self._emit = emit
         self._stream = TextStream(b"delta", emit=emit, parse=self._event, read=_text_delta)
         self.feed = self._stream.feed
@@ -62,9 +63,9 @@ class ResponsesAnswer:
         if type(response.get("output")) is not list and response.get("status") != "failed":
             raise broke(f"what came back is no response: {shown(data, self._source)}", self._source, self.request_id)
         self._finished({"response": response})
-        for item in self._items():
-            if isinstance(item, AssistantMessage) and item.text:
-                self._emit(Token(item.text))
+        for item in map(as_object, as_list(self._end.get("output"))):
+            if item.get("type") == "message" and (text := _message(item).text):
+                self._emit(Token(text))
 
     def response(self) -> ModelResponse:
         """Return the whole answer. Raises ModelBroke when its end has not come."""
@@ -123,8 +124,8 @@ class ResponsesAnswer:
 
     def _items(self) -> tuple[OutputItem, ...]:
         raw = self._done or [as_object(item) for item in as_list(self._end.get("output"))]
-        seen: set[str] = set()
-        items = tuple(_item(item, seen) for item in raw if item)
+        ids = CallIds(self._asked)
+        items = tuple(_item(item, ids) for item in raw if item)
         text = "".join(self._stream.texts)
         if text and not any(isinstance(item, AssistantMessage) for item in items):
             return (AssistantMessage(text=text), *items)
@@ -142,12 +143,12 @@ def _text_delta(block: bytes) -> str | None:
     return as_text(event.get("delta")) if event.get("type") == _TEXT_DELTA else None
 
 
-def _item(item: dict[str, Any], seen: set[str]) -> OutputItem:
+def _item(item: dict[str, Any], ids: CallIds) -> OutputItem:
     match item.get("type"):
         case "message":
             return _message(item)
         case "function_call":
-            return _call(item, seen)
+            return _call(item, ids)
         case "reasoning":
             parts = as_list(item.get("summary")) or as_list(item.get("content"))
             text = "\n\n".join(as_text(as_object(part).get("text")) for part in parts)
@@ -164,12 +165,9 @@ def _message(item: dict[str, Any]) -> AssistantMessage:
     return AssistantMessage(text=text, refusal=refusal or None, raw=dump(item).decode())
 
 
-def _call(item: dict[str, Any], seen: set[str]) -> ToolCall:
-    call_id = as_text(item.get("call_id"))
+def _call(item: dict[str, Any], ids: CallIds) -> ToolCall:
+    call_id = ids.own(as_text(item.get("call_id")))
     arguments = item.get("arguments")
-    if not call_id or call_id in seen:  # it must be answered by its own id
-        call_id = f"call_{uuid4().hex}"
-    seen.add(call_id)
     if type(arguments) is not str:
         arguments = "" if arguments is None else dump(arguments).decode()
     whole = {**item, "call_id": call_id, "arguments": arguments}

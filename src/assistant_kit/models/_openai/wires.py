@@ -31,7 +31,7 @@ class ResponsesWire:
 
     async def _respond(self, request: ModelRequest, emit: Emit) -> ModelResponse:
         server = self._connection.server()
-        answer = ResponsesAnswer(server.source, emit if request.stream else _nobody)
+        answer = ResponsesAnswer(server.source, request.items, emit if request.stream else _nobody)
         body = self._requests.body(request, is_openai=server.is_openai)
         await self._connection.exchange(
             responses_request.PATH, body, answer, stream=request.stream, deadline=request.deadline
@@ -49,7 +49,7 @@ class ChatWire:
     async def respond(self, request: ModelRequest, emit: Emit) -> ModelResponse:
         """Answer a request."""
         server = self._connection.server()
-        answer = ChatAnswer(server.source, emit if request.stream else _nobody)
+        answer = ChatAnswer(server.source, request.items, emit if request.stream else _nobody)
         body = self._requests.body(request, is_openai=server.is_openai)
         await self._connection.exchange(
             chat_request.PATH, body, answer, stream=request.stream, deadline=request.deadline

@@ -92,9 +92,9 @@ def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # SQLite does not wait here while another process does the same, to avoid a deadlock.
-            if time.monotonic() > give_up:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(_LOCKED_PAUSE)
         else:

@@ -24,7 +24,7 @@ from assistant_kit.stores.sqlite.worker import Duties, Ended, Group, Job, Worker
 T = TypeVar("T")
 
 _SCHEME: Final = "sqlite:///"
-_CLOSING: Final = 10.0  # seconds beyond the busy timeout that the last checkpoint may take
+_CLOSING: Final = 10.0  # seconds beyond the busy timeout that what still waits may take
 
 
 class SQLiteStore:
@@ -53,11 +53,9 @@ class SQLiteStore:
         self._clock = Clock(clock)
         self._patience = busy_timeout + _CLOSING
         connect = partial(open_connection, self._path, synchronous=synchronous, busy_timeout=busy_timeout)
-        self._writer = Worker(
-            "assistant_kit-sqlite-writer", Duties(connect=connect, perform=_commit, leave=_checkpoint)
-        )
+        self._writer = Worker("sqlite-writer", Duties(connect=connect, perform=_commit))
         # Reads have a connection of their own: in WAL mode they wait for no write and no disk.
-        self._reader = Worker("assistant_kit-sqlite-reader", Duties(connect=connect, perform=_answer, leave=_nothing))
+        self._reader = Worker("sqlite-reader", Duties(connect=connect, perform=_answer))
         for worker in (self._reader, self._writer):
             weakref.finalize(self, worker.end).atexit = False
 
@@ -229,12 +227,3 @@ def _answer(connection: sqlite3.Connection, group: Group) -> None:
             job.run(connection)
         except Exception as error:  # noqa: BLE001  (it belongs to the task that waits)
             job.fail(error)
-
-
-def _checkpoint(connection: sqlite3.Connection) -> None:
-    """Bring the journal file up to date, so that it can be copied without its write-ahead log."""
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _nothing(_connection: sqlite3.Connection) -> None:
-    """Closing the connection is enough."""

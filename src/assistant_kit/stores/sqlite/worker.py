@@ -81,13 +81,11 @@ class Duties:
     """What a worker does, all in its thread.
 
     `connect` opens the connection; it is tried again for the next group if it failed. `perform` runs the jobs of a
-    group and lets each fail by itself; what it raises fails the whole group. `leave` comes before the connection is
-    closed.
+    group and lets each fail by itself; what it raises fails the whole group.
     """
 
     connect: Callable[[], sqlite3.Connection]
     perform: Callable[[sqlite3.Connection, Group], None]
-    leave: Callable[[sqlite3.Connection], object]
 
 
 class Ended(Exception):
@@ -122,8 +120,9 @@ class Worker:
                 raise Ended("this store was closed: make a new one")
             if self._thread is None:
                 # A daemon: a store that nobody closed does not keep the interpreter from ending.
-                self._thread = Thread(target=_work, args=(self._queue, self._duties), name=self._name, daemon=True)
-                self._thread.start()
+                thread = Thread(target=_work, args=(self._queue, self._duties), name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
             elif not self._thread.is_alive():
                 # SQLite forbids it: the child would believe that it holds the file locks of its parent.
                 raise Ended("this store was in use when the process forked: fork before its first use, or spawn")
@@ -159,9 +158,7 @@ def _work(queue: _Queue, duties: Duties) -> None:
             _wake(group)
         del group  # nothing is kept alive while this thread waits
     if connection is not None:
-        with suppress(sqlite3.Error):
-            duties.leave(connection)
-        connection.close()
+        connection.close()  # the last connection to a file brings it up to date and removes its write-ahead log
     if end.waiter is not None:
         _wake([end.waiter])
 

@@ -4,6 +4,7 @@
 from collections import Counter
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from assistant_kit.errors import ConversationConflict

@@ -2,13 +2,22 @@
 # ruff: noqa: D102, PLR2004, S101  (these are tests: a name is a sentence, an expected value a number, assert the language)
 
 import math
+from contextlib import suppress
 
 import anyio
 import pytest
 
 from assistant_kit.errors import ConversationBusy, InputError, LeaseLost
 from assistant_kit.protocols.store import UserStore
-from assistant_kit.testing.conformance.store_workbench import StoreWorkbench, claimed, filled, ids, new, writing
+from assistant_kit.testing.conformance.store_workbench import (
+    PATIENCE,
+    StoreWorkbench,
+    claimed,
+    filled,
+    ids,
+    new,
+    writing,
+)
 
 
 class StoreLeases(StoreWorkbench):
@@ -171,12 +180,10 @@ class StoreLeases(StoreWorkbench):
         won: list[str] = []
 
         async def try_it(owner: str) -> None:
-            try:
+            with suppress(ConversationBusy):
                 won.append((await claimed(alice, owner=owner)).owner)
-            except ConversationBusy:
-                pass
 
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
                 for n in range(20):
                     tasks.start_soon(try_it, f"w{n}")
@@ -193,7 +200,7 @@ class StoreLeases(StoreWorkbench):
             if got:
                 await alice.release(await claimed(alice, owner="w1"))
 
-            with anyio.fail_after(30):
+            with anyio.fail_after(PATIENCE):
                 await alice.release(await claimed(alice, owner="w2"))
 
     @pytest.mark.parametrize("ttl", [0, -1, math.inf, math.nan])

@@ -1,5 +1,6 @@
 """What the tests of a store stand on: a store, two of its users, and short ways to write."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -14,15 +15,15 @@ PATIENCE = 30.0
 """Seconds after which a test that waits has failed."""
 
 
-class StoreWorkbench:
+class StoreWorkbench(ABC):
     """Opens the store under test. The hooks are `open_store`, and `advance` with `ttl` where time is the test's own."""
 
     ttl: ClassVar[float] = 1.0
     """Seconds for which leases are taken that a test lets expire."""
 
+    @abstractmethod
     async def open_store(self, folder: Path) -> Store:
         """Return the store under test; `folder` is empty and the test's own."""
-        raise NotImplementedError
 
     async def advance(self, seconds: float) -> None:
         """Let time pass on the store's clock."""

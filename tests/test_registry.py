@@ -1,0 +1,45 @@
+"""Addresses stand for models and stores; one that stands for nothing says what could be written."""
+
+import pytest
+
+from assistant_kit import registry
+from assistant_kit.errors import UnknownModel, UnknownStore
+from assistant_kit.models.openai import OpenAI
+from assistant_kit.stores.memory import MemoryStore
+from assistant_kit.stores.sqlite import SQLiteStore
+
+
+def test_a_model_string_names_a_provider_and_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "made-up")
+    model = registry.make_model("openai: gpt-5.6-luna ")
+    assert isinstance(model, OpenAI)
+    assert model.name == "openai:gpt-5.6-luna"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "gpt-5.6-luna", "openai", "openai:", "openai: ", "opnai:gpt", ":gpt"], ids=repr
+)
+def test_an_unknown_model_says_what_could_be_written(address: str) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        registry.make_model(address)
+    assert caught.value.model == address
+    assert "openai:gpt-5.6-luna" in str(caught.value)
+
+
+def test_a_store_address_names_a_store() -> None:
+    assert isinstance(registry.make_store("memory:"), MemoryStore)
+    assert isinstance(registry.make_store("sqlite:///chat.db"), SQLiteStore)
+
+
+@pytest.mark.parametrize("address", ["", "chat.db", "memory", "mysql://db"], ids=repr)
+def test_an_unknown_store_says_what_could_be_written(address: str) -> None:
+    with pytest.raises(UnknownStore) as caught:
+        registry.make_store(address)
+    assert caught.value.address == address
+    assert "memory:, sqlite:" in str(caught.value)
+
+
+def test_every_place_in_the_tables_exists() -> None:
+    places = [value for value in vars(registry).values() if isinstance(value, tuple)]
+    tables = [*registry.MODELS.values(), *registry.STORES.values()]
+    assert [callable(registry.load(place)) for place in (*places, *tables)] == [True] * (len(places) + len(tables))
