@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from assistant_kit import Assistant, OpenAIChat, OpenAIResponses, tool
 from benchmarks import workload
@@ -25,11 +25,8 @@ class Kit:
         return Outcome(result.output, tool_calls=len(result.tool_calls))
 
     async def token(self) -> Outcome:
-        pieces: list[str] = []
         async with self._tokens.stream(QUESTION, user="u", conversation=next(self._names)) as run:
-            async for event in run:
-                if event.kind == "token":
-                    pieces.append(event.text)
+            pieces = [event.text async for event in run if event.kind == "token"]
         return Outcome("".join(pieces), tokens=len(pieces))
 
 
@@ -39,7 +36,9 @@ async def open_kit(base_url: str, wire: Wire, *, store: str) -> AsyncGenerator[P
     kind = OpenAIChat if wire == "chat" else OpenAIResponses
     model = kind(MODEL, base_url=base_url, api_key="none")
     tools = [tool(effect="read")(workload.weather), tool(effect="read")(workload.price)]
-    async with Assistant(model, instructions=INSTRUCTIONS, tools=tools, store=store) as turns:
-        async with Assistant(model, instructions=INSTRUCTIONS, store=f"{store}-tokens" if store != "memory:" else store) as tokens:
-            yield Kit(turns, tokens)
-    await model.aclose()
+    async with (
+        aclosing(model),
+        Assistant(model, instructions=INSTRUCTIONS, tools=tools, store=store) as turns,
+        Assistant(model, instructions=INSTRUCTIONS, store=store) as tokens,
+    ):
+        yield Kit(turns, tokens)

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
 
+import anyio
+
 from assistant_kit.errors import StoreUnavailable
 from assistant_kit.protocols.store import Append, ConversationInfo, Lease, Record, Store, UserStore
 
@@ -19,6 +21,12 @@ class FaultyStore:
         self.when: When = when
         self.once = once
         self.writes = 0
+        self.awaited: dict[int, anyio.Event] = {}
+
+    async def reached(self, writes: int) -> None:
+        """Wait until so many writes have been asked for."""
+        if self.writes < writes:
+            await self.awaited.setdefault(writes, anyio.Event()).wait()
 
     def for_user(self, user: str) -> UserStore:
         return _FaultyUserStore(self, self.store.for_user(user))
@@ -28,9 +36,9 @@ class FaultyStore:
 
     async def write(self, operation: Callable[[], Awaitable[T]]) -> T:
         self.writes += 1
-        failing = self.fail_at > 0 and (
-            self.writes == self.fail_at if self.once else self.writes >= self.fail_at
-        )
+        if self.writes in self.awaited:
+            self.awaited[self.writes].set()
+        failing = self.fail_at > 0 and (self.writes == self.fail_at if self.once else self.writes >= self.fail_at)
         if not failing:
             return await operation()
         if self.when == "after" and self.writes == self.fail_at:

@@ -202,7 +202,7 @@ async def test_two_toolsets_with_one_name_are_found_when_they_connect() -> None:
 
 async def test_what_is_no_tool_is_refused() -> None:
     with ScriptedModel([]) as model, pytest.raises(ConfigurationError):
-        Assistant(model, tools=["npx server"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        Assistant(model, tools=["npx server"])  # pyright: ignore[reportArgumentType]
 
 
 async def test_hosted_tools_pass_through_as_declared() -> None:

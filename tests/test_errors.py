@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from inspect import cleandoc
 from typing import Any
 
 import pytest
@@ -63,8 +64,8 @@ EXAMPLES: list[tuple[AssistantKitError, dict[str, Any]]] = [
 
 def drawn() -> list[tuple[int, str]]:
     """The depths and names of the drawing in the module's docstring."""
-    lines = [line[4:] for line in (errors.__doc__ or "").splitlines() if line.startswith("    ")]
-    names = [(line, line.lstrip("│├└─ ")) for line in lines]
+    lines = (errors.__doc__ or "").partition("\n\n")[2].splitlines()
+    names = [(line, line.lstrip("│├└─ ")) for line in cleandoc("\n".join(lines)).splitlines()]
     return [((len(line) - len(rest)) // 4, rest.split()[0]) for line, rest in names]
 
 

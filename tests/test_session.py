@@ -1,7 +1,7 @@
 """Runs on a stored conversation: claimed, in order, resumable, recognised."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import pytest
@@ -22,7 +22,7 @@ from assistant_kit.protocols.store import Store
 from assistant_kit.settings import LeaseSettings, Settings
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, ScriptedModel
-from assistant_kit.toolsets.functions import FunctionTool, tool
+from assistant_kit.toolsets.functions import tool
 from tests.faulty_store import FaultyStore
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ class Clock:
 
 
 def assistant_on(
-    store: Store, model: Model, *tools: FunctionTool[..., object], settings: Settings | None = None
+    store: Store, model: Model, *tools: Callable[..., object], settings: Settings | None = None
 ) -> Assistant[str]:
     return Assistant(model, tools=tools, store=store, settings=settings)
 
@@ -131,7 +131,7 @@ async def interrupted(
     store: MemoryStore,
     clock: Clock,
     steps: Sequence[str | CallTools],
-    *tools: FunctionTool[..., object],
+    *tools: Callable[..., object],
     fail_at: int,
     request_id: str = "r0",
 ) -> None:
@@ -251,15 +251,11 @@ async def test_a_lease_is_renewed_while_the_run_goes_on_and_its_loss_cancels_the
     settings = Settings(lease=LeaseSettings(ttl=0.03))
     renewed = anyio.Event()
 
-    class Watching(FaultyStore):
-        pass
-
-    watching = Watching(store)
+    watching = FaultyStore(store)
 
     @tool
     async def wait() -> str:
-        while watching.writes < 6:
-            await anyio.sleep(0.001)
+        await watching.reached(6)
         renewed.set()
         clock.now += 31
         await store.for_user("u").claim("c", owner="thief", ttl=60)
@@ -277,13 +273,12 @@ async def test_a_renewal_that_fails_once_does_not_end_the_run(caplog: pytest.Log
 
     @tool(effect="read")
     async def wait() -> str:
-        while faulty.writes < 6:
-            await anyio.sleep(0.001)
+        await faulty.reached(6)
         return "waited"
 
+    caplog.set_level(logging.WARNING)
     with ScriptedModel([CallTools(Call("wait")), "done"]) as model, anyio.fail_after(10):
-        with caplog.at_level(logging.WARNING):
-            result = await assistant_on(faulty, model, wait, settings=settings).run("x", user="u", conversation="c")
+        result = await assistant_on(faulty, model, wait, settings=settings).run("x", user="u", conversation="c")
     assert result.output == "done"
     assert "not renewed" in caplog.text
 

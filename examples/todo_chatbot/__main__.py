@@ -49,7 +49,7 @@ def _run(screen: Screen) -> int:
     TaskService(settings.tasks)  # a database that cannot be used is found now, and not in the first turn
     screen.note(settings.remark)
     screen.note(f"Tasks and conversations: {settings.data}")
-    return 1 if converse(settings, screen) else 0
+    return 0 if converse(settings, screen) else 1
 
 
 if __name__ == "__main__":

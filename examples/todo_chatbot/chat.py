@@ -142,35 +142,41 @@ class Chat:
                 self._screen.line(f"{tool.name}: {tool.description.partition(chr(10))[0]}")
 
 
-def converse(settings: Settings, screen: Screen) -> int:
-    """Talk until the lines end; return the number of lines that failed. Raises AssistantKitError at the start."""
+def converse(settings: Settings, screen: Screen) -> bool:
+    """Talk until the lines end; tell whether all went well. On a terminal that is for the reader to judge.
+
+    Raises AssistantKitError when it cannot start.
+    """
     assistant = make_assistant(settings)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(assistant):
         chat = Chat(assistant, settings.user, screen)
         portal.call(chat.start)
-        if sys.stdin.isatty():
+        typed = sys.stdin.isatty()
+        if typed:
             screen.line("/help shows what there is.")
-            lines = typed_lines(screen)
-        else:
-            lines = piped_lines(sys.stdin.buffer, screen)
         failures = 0
-        for line in lines:
-            if isinstance(line, str) and line.split(maxsplit=1)[0].lower() == "/quit":
+        for line in typed_lines(screen) if typed else piped_lines(sys.stdin.buffer, screen):
+            if isinstance(line, Unreadable):
+                screen.problem(line.reason)
+                failures += 1
+            elif line.split(maxsplit=1)[0].lower() == "/quit":
                 break
-            failures += not _handled(line, portal, chat, screen)
-        return failures
+            else:
+                failures += not _handled(line, portal, chat, go_on=typed)
+        return typed or not failures
 
 
-def _handled(line: str | Unreadable, portal: BlockingPortal, chat: Chat, screen: Screen) -> bool:
-    if isinstance(line, Unreadable):
-        screen.problem(line.reason)
-        return False
+def _handled(line: str, portal: BlockingPortal, chat: Chat, *, go_on: bool) -> bool:
+    """Let the chat hear a line. Ctrl-C stops that, and with `go_on` nothing more."""
     turn = portal.start_task_soon(chat.hear, line)
-    while True:
-        try:
-            return turn.result()
-        except KeyboardInterrupt:
-            portal.call(chat.stop)
+    try:
+        return turn.result()
+    except KeyboardInterrupt:
+        portal.call(chat.stop)
+        turn.result()  # the turn is closed before anything else happens
+        if go_on:
+            return False
+        raise
 
 
 def typed_lines(screen: Screen) -> Iterator[str | Unreadable]:

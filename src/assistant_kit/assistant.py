@@ -309,5 +309,3 @@ def _toolbox(tools: Sequence[ToolSource]) -> Toolbox:
             raise ConfigurationError(message)
     given: list[Toolset] = [registry.load(registry.FUNCTION_TOOLS)(functions)] if functions else []
     return Toolbox((*given, *toolsets), hosted, connected=bool(toolsets))
-
-

@@ -77,7 +77,7 @@ class UnknownStore(ConfigurationError):
     """A store address with a scheme that is not known; `address` is given without its password."""
 
     def __init__(self, address: str, known: Sequence[str]) -> None:
-        address = re.sub(r"(//[^/@]*:)[^/]*@", r"\1…@", address)
+        address = re.sub(r"(//[^/@:]*:).*@", r"\1…@", address)
         super().__init__(
             f"unknown store {address!r}: an address begins with one of {', '.join(sorted(known))}, "
             "for example 'sqlite:///chat.db', or pass a Store object"

@@ -108,9 +108,7 @@ class Error:
 Delta: TypeAlias = Token | ReasoningToken | RefusalToken
 """What a model emits while it answers."""
 
-Event: TypeAlias = (
-    Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | Complete | Error
-)
+Event: TypeAlias = Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | Complete | Error
 """The closed union of what a reader sees."""
 
 EventData: TypeAlias = Mapping[str, Any]

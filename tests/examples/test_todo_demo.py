@@ -1,6 +1,7 @@
 """The todo demo as people run it: piped, on a terminal, with bad input, with a server that hangs, killed, restarted."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -262,6 +263,29 @@ def test_ctrl_c_stops_a_turn_and_not_the_program(data: Path) -> None:
             terminal.see("(cancelled)")
             terminal.type("/quit")
             assert terminal.end() == 0
+
+
+def test_an_interrupt_ends_a_pipe_and_closes_the_turn(data: Path) -> None:
+    asked = Event()
+
+    def hang(_: Request) -> Reply:
+        asked.set()
+        return Hang(60.0)
+
+    with OpenAIServer(script=hang) as server:
+        program = subprocess.Popen(
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment(data, **openai(server))
+        )
+        with program:
+            assert program.stdin is not None
+            program.stdin.write(b"hello\nadd milk\n")
+            program.stdin.flush()
+            assert asked.wait(20.0)
+            program.send_signal(signal.SIGINT)
+            shown, _ = program.communicate(timeout=20)
+        assert program.returncode == 130
+        assert b"(stopped)" in shown
+        assert len(server.requests) == 1
 
 
 def test_a_program_that_was_killed_goes_on_where_it_was(data: Path) -> None:

@@ -17,6 +17,7 @@ from assistant_kit.protocols.model import ModelRequest, ModelResponse
 from tests.openai_server import OpenAIServer, Raw
 
 Model: TypeAlias = OpenAI | OpenAIChat | OpenAIResponses
+Kind: TypeAlias = type[OpenAI] | type[OpenAIChat] | type[OpenAIResponses]
 BOTH = (OpenAIResponses, OpenAIChat)
 HI = user_message("hi")
 KEY = "sk-secret-of-the-tests"
@@ -51,9 +52,7 @@ async def ask(model: Model, *items: Item, stream: bool = True, **settings: Any) 
 
 
 @asynccontextmanager
-async def connected(
-    kind: type[OpenAI | OpenAIChat | OpenAIResponses], server: OpenAIServer, **options: Any
-) -> AsyncGenerator[Model]:
+async def connected(kind: Kind, server: OpenAIServer, **options: Any) -> AsyncGenerator[Model]:
     """A model that talks to a test server."""
     model = kind("m", api_key=KEY, base_url=server.base_url, **options)
     try:
@@ -75,7 +74,12 @@ def http(body: bytes, kind: str = "text/event-stream", *, status: int = 200, hea
 
 def events(*values: object) -> bytes:
     """A stream of server-sent events."""
-    return b"".join(b"data: " + (v if isinstance(v, bytes) else json.dumps(v).encode()) + b"\n\n" for v in values)
+    return b"".join(b"data: " + (value if isinstance(value, bytes) else dump(value)) + b"\n\n" for value in values)
+
+
+def dump(value: object) -> bytes:
+    """Compact JSON, as OpenAI's servers write it."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def chunk(delta: object = None, finish: str | None = None, **more: object) -> dict[str, Any]:
@@ -87,7 +91,7 @@ class Script(httpx2.AsyncBaseTransport):
     """A transport without a network: answers each request with the next of some pieces of a body."""
 
     def __init__(self, *bodies: Sequence[bytes], status: int = 200, kind: str = "text/event-stream") -> None:
-        self.bodies = list(bodies)
+        self.bodies: list[Sequence[bytes]] = list(bodies)
         self.status = status
         self.kind = kind
         self.sent: list[dict[str, Any]] = []

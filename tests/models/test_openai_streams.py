@@ -1,7 +1,7 @@
 """Streams as servers may write them: cut anywhere, spaced anyhow, with fields missing, and with nonsense in them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from assistant_kit.errors import ModelError
 from assistant_kit.events import ReasoningToken, RefusalToken, Token
 from assistant_kit.messages import AssistantMessage, Item, ProviderItem, Reasoning, ToolCall
-from assistant_kit.models.openai import OpenAI, OpenAIChat, OpenAIResponses
-from tests.models.openai_asking import BOTH, HI, Asked, Script, ask, chunk, events, scripted_client
+from assistant_kit.models.openai import OpenAIChat, OpenAIResponses
+from tests.models.openai_asking import BOTH, HI, Asked, Kind, Script, ask, chunk, events, scripted_client
 
 both = pytest.mark.parametrize("kind", BOTH)
 SCRIPT = Script()
 CLIENT = scripted_client(SCRIPT, "http://scripted.test/v1")  # one for all: making one costs 20 ms
 DONE = b"[DONE]"
+MORE: list[dict[str, object]] = [{}, {"logprobs": []}, {"nested": {"delta": "x", "content": "x", "type": "y"}}]
 
 
-def read(kind: type[OpenAI], *pieces: bytes, asked: Sequence[Item] = (HI,)) -> Asked:
+def read(kind: Kind, *pieces: bytes, asked: Sequence[Item] = (HI,)) -> Asked:
     """What a model makes of a stream that comes in these pieces."""
 
     async def main() -> Asked:
@@ -31,14 +32,18 @@ def read(kind: type[OpenAI], *pieces: bytes, asked: Sequence[Item] = (HI,)) -> A
     return anyio.run(main)
 
 
-def responses_stream(deltas: Sequence[str], **more: object) -> list[dict[str, Any]]:
+def responses_stream(
+    deltas: Sequence[str], more: Mapping[str, object] = {}, *, number_first: bool = False
+) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = [{"type": "response.created", "response": {}}]
     values += [{"type": "response.output_text.delta", "item_id": "msg_1", "delta": d, **more} for d in deltas]
     values.append({"type": "response.completed", "response": {"status": "completed", "model": "m-1"}})
-    return [{**value, "sequence_number": number} for number, value in enumerate(values)]
+    if number_first:
+        return [{"type": value.pop("type"), "sequence_number": n, **value} for n, value in enumerate(values)]
+    return [{**value, "sequence_number": n} for n, value in enumerate(values)]
 
 
-def chat_stream(deltas: Sequence[str], **more: object) -> list[dict[str, Any]]:
+def chat_stream(deltas: Sequence[str], more: Mapping[str, object] = {}) -> list[dict[str, Any]]:
     return [*[chunk({"content": delta}, None, **more) for delta in deltas], chunk({}, "stop", model="m-1")]
 
 
@@ -59,19 +64,19 @@ def written(values: Sequence[dict[str, Any]], draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def written_streams(draw: st.DrawFn) -> tuple[type[OpenAI], list[str], list[bytes]]:
+def written_streams(draw: st.DrawFn) -> tuple[Kind, list[str], list[bytes]]:
     words = st.sampled_from([" plain", " words", "Ü", "🌧️", '"', "\\", "\n", "}", "\x7f", '","delta":"', "\u2028"])
     deltas = draw(st.lists(st.text() | words, max_size=8))
-    more = draw(st.sampled_from([{}, {"logprobs": []}, {"nested": {"delta": "x", "content": "x", "type": "y"}}]))
+    more: dict[str, object] = draw(st.sampled_from(MORE))
     kind = draw(st.sampled_from(BOTH))
-    stream = responses_stream(deltas, **more) if kind is OpenAIResponses else chat_stream(deltas, **more)
+    stream = responses_stream(deltas, more) if kind is OpenAIResponses else chat_stream(deltas, more)
     whole = written(stream, draw) + draw(st.sampled_from([b"", b"data: [DONE]\n\n"]))
     cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=12)))
     return kind, deltas, [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 
 
 @given(written_streams())
-def test_a_stream_is_the_same_however_it_is_written_and_cut(case: tuple[type[OpenAI], list[str], list[bytes]]) -> None:
+def test_a_stream_is_the_same_however_it_is_written_and_cut(case: tuple[Kind, list[str], list[bytes]]) -> None:
     kind, deltas, pieces = case
     asked = read(kind, *pieces)
     assert [delta.text for delta in asked.deltas] == [delta for delta in deltas if delta]
@@ -80,11 +85,12 @@ def test_a_stream_is_the_same_however_it_is_written_and_cut(case: tuple[type[Ope
 
 
 @given(st.sampled_from(BOTH), st.lists(st.sampled_from([" plain", "Ü", "\n", '"', "a\tb", "🌧️ x"]), min_size=1))
-def test_a_stream_is_the_same_byte_by_byte_and_event_by_event(kind: type[OpenAI], deltas: list[str]) -> None:
-    make = responses_stream if kind is OpenAIResponses else chat_stream
+def test_a_stream_is_the_same_byte_by_byte_and_event_by_event(kind: Kind, deltas: list[str]) -> None:
+    number_first = len(deltas) % 2 == 0
+    stream = responses_stream(deltas, number_first=number_first) if kind is OpenAIResponses else chat_stream(deltas)
     whole = b"".join(
         b"event: e\ndata: " + json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
-        for value in make(deltas)
+        for value in stream
     )
     at_once = read(kind, whole)
     assert at_once.response.text == "".join(deltas)
@@ -94,67 +100,25 @@ def test_a_stream_is_the_same_byte_by_byte_and_event_by_event(kind: type[OpenAI]
         assert (again.response, again.deltas) == (at_once.response, at_once.deltas)
 
 
-json_values = st.recursive(
+NAMES = """type delta item response output choices message content text tool_calls function name arguments index id
+    call_id usage error code status finish_reason summary refusal reasoning input_tokens_details model"""
+WORDS = """response.output_item.done response.completed response.output_text.delta error message function_call reasoning
+    stop completed response.reasoning_summary_part.added"""
+
+
+def objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(st.sampled_from(NAMES.split()), values | st.sampled_from(WORDS.split()), max_size=5)
+
+
+json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 600) | st.text(max_size=3) | st.floats(allow_nan=False),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "type",
-                    "delta",
-                    "item",
-                    "response",
-                    "output",
-                    "choices",
-                    "message",
-                    "content",
-                    "text",
-                    "tool_calls",
-                    "function",
-                    "name",
-                    "arguments",
-                    "index",
-                    "id",
-                    "call_id",
-                    "usage",
-                    "error",
-                    "code",
-                    "status",
-                    "finish_reason",
-                    "summary",
-                    "refusal",
-                    "reasoning",
-                    "input_tokens_details",
-                    "model",
-                ]
-            ),
-            inner
-            | st.sampled_from(
-                [
-                    "response.output_item.done",
-                    "response.completed",
-                    "response.output_text.delta",
-                    "error",
-                    "message",
-                    "function_call",
-                    "reasoning",
-                    "stop",
-                    "completed",
-                    "response.reasoning_summary_part.added",
-                ]
-            ),
-            max_size=5,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | objects(inner),
     max_leaves=25,
 )
 
 
 @given(kind=st.sampled_from(BOTH), values=st.lists(json_values, max_size=4), whole=st.booleans())
-def test_nonsense_is_an_answer_or_a_model_error_and_nothing_else(
-    kind: type[OpenAI], values: list[Any], *, whole: bool
-) -> None:
+def test_nonsense_is_an_answer_or_a_model_error_and_nothing_else(kind: Kind, values: list[Any], *, whole: bool) -> None:
     stream = responses_stream(["x"]) if kind is OpenAIResponses else chat_stream(["x"])
     bodies = [events(*stream[:-1], *values, stream[-1]), events(*values), *map(json.dumps, values)]
     SCRIPT.kind = "text/event-stream" if whole else "application/json"
@@ -170,7 +134,7 @@ def test_nonsense_is_an_answer_or_a_model_error_and_nothing_else(
 
 @both
 @pytest.mark.parametrize("spoilt", [b"\xff", b"\xed\xa0\x80"])
-def test_a_text_that_is_no_utf8_is_no_answer(kind: type[OpenAI], spoilt: bytes) -> None:
+def test_a_text_that_is_no_utf8_is_no_answer(kind: Kind, spoilt: bytes) -> None:
     stream = events(*(responses_stream if kind is OpenAIResponses else chat_stream)(["first", "other", "x-x"]))
     with pytest.raises(ModelError):
         read(kind, *[part + b"\n\n" for part in stream.replace(b"x-x", spoilt).split(b"\n\n")])
@@ -192,6 +156,26 @@ def test_a_chunk_that_says_more_than_text_is_heard() -> None:
         assert asked.thought == ("whywhy" if letter == "a" else "")
         assert asked.response.usage.input_tokens == (7 if letter == "b" else 0)
         assert asked.response.finish == ("length" if letter == "d" else "stop")
+
+
+@both
+@pytest.mark.parametrize("number_first", [True, False])
+def test_a_long_stream_counts_its_events_in_more_and_more_digits(kind: Kind, *, number_first: bool) -> None:
+    words = [f" w{n}" if n % 5 else " \n" for n in range(1200)]
+    stream = responses_stream(words, number_first=number_first) if kind is OpenAIResponses else chat_stream(words)
+    asked = read(kind, *[events(value) for value in stream])
+    assert [delta.text for delta in asked.deltas] == words
+
+
+@both
+def test_what_comes_after_the_end_does_not_count(kind: Kind) -> None:
+    stream = events(*(responses_stream if kind is OpenAIResponses else chat_stream)(["x"]), DONE)
+    assert read(kind, stream, b": bye\n\n", b"").response.text == "x"
+
+
+def test_a_text_that_stands_twice_in_an_event_is_read_by_parsing() -> None:
+    twice = [{"type": "response.output_text.delta", "delta": "x", "part": {"delta": "x"}}] * 3
+    assert read(OpenAIResponses, events(*twice, {"type": "response.completed"})).response.text == "xxx"
 
 
 def test_fields_that_change_with_every_event_cost_no_correctness() -> None:
@@ -249,7 +233,7 @@ def test_an_id_that_was_used_before_is_replaced() -> None:
 
 
 def test_reasoning_has_two_names_and_content_may_be_parts() -> None:
-    stream = [
+    stream: list[dict[str, Any]] = [
         chunk({"role": "assistant", "content": None}),
         chunk({"reasoning_content": "a"}),
         chunk({"reasoning": "b"}),
@@ -299,7 +283,7 @@ def test_parts_of_a_summary_are_parted() -> None:
 
 def test_open_models_show_their_reasoning_as_it_is() -> None:
     item = {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}
-    stream = [
+    stream: list[dict[str, Any]] = [
         {"type": "response.reasoning_text.delta", "delta": "hm"},
         {"type": "response.refusal.delta", "delta": "no"},
         {"type": "response.output_item.done", "item": item},

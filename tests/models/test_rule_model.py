@@ -1,20 +1,14 @@
 """The rule-based model maps plain sentences to calls, plays a turn again from its results, and answers."""
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
 
-import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from assistant_kit.errors import ConfigurationError, ModelBroke, ModelRejected, ModelUnavailable
-from assistant_kit.events import Delta, Token
+from assistant_kit.errors import ModelBroke, ModelRejected, ModelUnavailable
+from assistant_kit.events import Token
 from assistant_kit.messages import (
     Image,
     Item,
-    Json,
     JsonObject,
     Outcome,
     Text,
@@ -24,104 +18,19 @@ from assistant_kit.messages import (
     user_message,
 )
 from assistant_kit.models.rule_model import Answer, Ask, Match, Result, Rule, RuleModel, Steps
-from assistant_kit.protocols.model import ModelRequest, ModelResponse, OutputSchema
+from assistant_kit.protocols.model import ModelRequest, OutputSchema
 from assistant_kit.settings import ModelSettings
-from assistant_kit.tool_spec import HostedTool, ToolSpec
+from assistant_kit.tool_spec import ToolSpec
 from assistant_kit.usage import Usage
+from tests.models.rule_conversation import ADD, HELLO, LOOK, Conversation, complete, failed
 
 pytestmark = pytest.mark.anyio
-
-ADD = Rule("(add|put) {title} [(to|on) my list]", tool="add", answer="Added {title}.", example="add milk to my list")
-SWITCH = Rule(
-    "turn {state:word} the {room} light", tool="switch", arguments={"where": "{room}", "to": "{state}", "by": 1}
-)
-LOOK = Rule("show my list", tool="show", answer="You have {result.count} tasks, first {result.first.title}.")
-READ = {"show", "count"}
-HELLO = Rule(["hello", "good (morning|evening)"], answer="Hello!")
-
-
-class Conversation:
-    """Asks a model as the run loop does: calls are answered and the model is asked again, until it answers."""
-
-    def __init__(
-        self, model: RuleModel, answers: "Mapping[str, Json | ToolAnswer]", *, tools: Sequence[str] = ()
-    ) -> None:
-        self.model = model
-        self.answers = answers
-        self.tools = [
-            ToolSpec(name=name, description="", parameters={}, effect="read" if name in READ else "once")
-            for name in tools or answers
-        ]
-        self.items: list[Item] = []
-        self.rounds: list[list[tuple[str, JsonObject]]] = []
-        self.deltas: list[Delta] = []
-
-    async def say(self, text: str, *, stream: bool = True) -> str:
-        self.items.append(user_message(text))
-        self.rounds.clear()
-        self.deltas.clear()
-        with anyio.fail_after(5):
-            while True:
-                response = await self.respond(stream=stream)
-                self.items.extend(response.items)
-                if not response.tool_calls:
-                    assert response.finish == "stop"
-                    return response.text
-                assert response.finish == "tool_calls"
-                self.rounds.append([(call.name, json.loads(call.arguments)) for call in response.tool_calls])
-                self.items.extend(self.answer(call) for call in response.tool_calls)
-
-    async def respond(self, *, stream: bool) -> ModelResponse:
-        request = ModelRequest(items=self.items, tools=[HostedTool(), *self.tools], stream=stream)
-        return await self.model.respond(request, self.deltas.append)
-
-    def answer(self, call: ToolCall) -> ToolAnswer:
-        answer = self.answers[call.name]
-        if isinstance(answer, ToolAnswer):
-            return ToolAnswer(call_id=call.call_id, outcome=answer.outcome, content=answer.content)
-        text = answer if isinstance(answer, str) else json.dumps(answer)
-        return ToolAnswer(call_id=call.call_id, content=(Text(text=text),))
-
-
-def failed(text: str, outcome: Outcome = "error") -> ToolAnswer:
-    return ToolAnswer(call_id="", outcome=outcome, content=(Text(text=text),))
 
 
 async def test_a_sentence_becomes_a_call_and_its_result_an_answer() -> None:
     chat = Conversation(RuleModel([ADD]), {"add": "ok"})
     assert await chat.say("Add milk to my list!") == "Added milk."
     assert chat.rounds == [[("add", {"title": "milk"})]]
-
-
-@pytest.mark.parametrize(
-    ("sentence", "title"),
-    [
-        ("add milk", "milk"),
-        ("PUT Milk on my LIST.", "Milk"),
-        ("add  oat   milk  to my list", "oat milk"),
-        ('add "milk and honey" to my list', "milk and honey"),
-        ("add “Yahoo!”", "Yahoo!"),
-        ("add bread and butter", "bread and butter"),
-        ("add\nmilk", "milk"),
-        ("add it's", "it's"),
-        ('add "', '"'),
-    ],
-)
-async def test_a_template_reads_many_forms_of_one_sentence(sentence: str, title: str) -> None:
-    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
-    await chat.say(sentence)
-    assert chat.rounds == [[("add", {"title": title})]]
-
-
-async def test_slots_fill_the_arguments_that_a_rule_gives_in_a_mapping() -> None:
-    count = Rule(
-        "order {n:int} of {what}", tool="order", arguments={"count": "{n}", "note": "{n} x {what}", "gift": False}
-    )
-    chat = Conversation(RuleModel([count, SWITCH]), {"order": "ok", "switch": ""})
-    await chat.say("order #12 of tea")
-    assert chat.rounds == [[("order", {"count": 12, "note": "12 x tea", "gift": False})]]
-    assert await chat.say("Turn on the living room light") == "Done."
-    assert chat.rounds == [[("switch", {"where": "living room", "to": "on", "by": 1})]]
 
 
 async def test_a_function_can_make_the_arguments_and_the_answer() -> None:
@@ -135,14 +44,6 @@ async def test_a_function_can_make_the_arguments_and_the_answer() -> None:
     chat = Conversation(RuleModel([rule]), {"add": {"id": 7}})
     assert await chat.say("add milk") == "milk: 7"
     assert chat.rounds == [[("add", {"title": "MILK", "tag": "", "clause": "add milk"})]]
-
-
-async def test_a_regular_expression_is_a_pattern_too() -> None:
-    rule = Rule([re.compile(r"(?x) ^ \+ (?P<title>.+) $"), "new {title}"], tool="add", answer="{result}")
-    chat = Conversation(RuleModel([rule]), {"add": "all right"})
-    assert await chat.say("+milk") == "all right"
-    assert await chat.say("NEW milk") == "all right"
-    assert chat.rounds == [[("add", {"title": "milk"})]]
 
 
 async def test_answers_show_what_the_result_holds_as_json() -> None:
@@ -196,46 +97,6 @@ async def test_two_equal_requests_are_two_calls() -> None:
     assert chat.rounds == [[("add", {"title": "milk"})], [("add", {"title": "milk"})]]
     await chat.say("show my list and show my list")
     assert chat.rounds == [[("show", {}), ("show", {})]]
-
-
-async def test_a_message_is_not_parted_where_a_part_would_match_no_rule() -> None:
-    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
-    await chat.say("add milk and sing a song")
-    assert chat.rounds == [[("add", {"title": "milk and sing a song"})]]
-
-
-async def test_a_message_of_very_many_parts_is_read_whole() -> None:
-    chat = Conversation(RuleModel([ADD]), {"add": "ok"})
-    await chat.say("add a, " * 30)
-    assert len(chat.rounds) == 1
-    assert len(chat.rounds[0]) == 1
-
-
-async def test_filler_words_around_a_clause_mean_nothing() -> None:
-    filler = ["please", "(could|can) you", "thanks [a lot]"]
-    chat = Conversation(RuleModel([ADD], filler=filler), {"add": "ok"})
-    assert await chat.say("Could you please, add milk, please and add tea, thanks a lot!") == "Added milk.\nAdded tea."
-    assert await chat.say("Add salt and thanks") == "Added salt."
-    alone = Conversation(RuleModel([Rule("please", answer="What?")], filler=filler), {})
-    assert await alone.say("Please!") == "What?"
-
-
-async def test_words_that_join_clauses_can_be_those_of_another_language() -> None:
-    model = RuleModel([Rule("{title} kaufen", tool="add", answer="{title}")], joiners=["und", "&"])
-    chat = Conversation(model, {"add": "ok"})
-    assert await chat.say("Milch kaufen und Salz and Pfeffer kaufen & Tee kaufen") == "Milch\nSalz and Pfeffer\nTee"
-    alone = Conversation(RuleModel([ADD], joiners=[]), {"add": "ok"})
-    assert await alone.say("add a and add b; add c") == "Added a and add b.\nAdded c."
-
-
-def complete(match: Match) -> Steps:
-    """Find the task by its title, then complete it."""
-    found = yield Ask("find", {"title": match.text("title")})
-    assert found.record == {}
-    if not found.data:
-        return f"There is no {match.text('title')}."
-    done = yield Ask("complete", {"id": found.data[0]})
-    return "Completed." if done.ok else f"Not completed: {done.text}"
 
 
 async def test_a_rule_can_look_at_a_result_before_it_asks_for_the_next_call() -> None:
@@ -348,11 +209,6 @@ async def test_a_message_without_text_gets_the_fallback() -> None:
         assert response.text == "Sorry?"
 
 
-async def test_an_overlong_message_gets_the_fallback_at_once() -> None:
-    model = RuleModel([Rule("{a} to {b} to {c} to {d}", answer="{a}")], fallback="Too much.")
-    assert await Conversation(model, {}).say("to " * 100_000) == "Too much."
-
-
 async def test_answers_are_streamed_word_by_word_when_somebody_reads() -> None:
     chat = Conversation(RuleModel([Rule("hello", answer="Good morning,  Ada.\n")]), {})
     assert await chat.say("hello") == "Good morning,  Ada.\n"
@@ -442,62 +298,3 @@ async def test_a_rule_can_raise_an_error_of_this_library() -> None:
 
     with pytest.raises(ModelUnavailable):
         await Conversation(RuleModel([Rule("go", tool="go", arguments=down)]), {"go": "ok"}).say("go")
-
-
-REFUSED: Mapping[str, Callable[[], object]] = {
-    "no pattern": lambda: Rule([], answer="x"),
-    "nothing to do": lambda: Rule("x"),
-    "steps and an answer": lambda: Rule("x", steps=complete, answer="x"),
-    "no such slot in the answer": lambda: Rule("x {a}", answer="{b}"),
-    "no such slot in the failure": lambda: Rule("x {a}", tool="x", failure="{b.c}"),
-    "no such slot in the arguments": lambda: Rule("x {a}", tool="x", arguments={"b": "{b}", "n": 1}),
-    "no such slot in a regular expression": lambda: Rule(re.compile("(?P<a>x)"), answer="{b}"),
-    "an example that does not match": lambda: Rule("add {title}", tool="add", example="remove milk"),
-    "no end": lambda: Rule("(add|put {title}", tool="add"),
-    "no beginning": lambda: Rule("add] {title}", tool="add"),
-    "the wrong end": lambda: Rule("(add] {title}", tool="add"),
-    "a bar on its own": lambda: Rule("add | {title}", tool="add"),
-    "half a slot": lambda: Rule("add {title", tool="add"),
-    "an unknown type": lambda: Rule("add {n:float}", tool="add"),
-    "one slot twice": lambda: Rule("add {n} or {n}", tool="add"),
-    "malformed filler": lambda: RuleModel([], filler=["(please"]),
-}
-
-
-@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED.keys())
-def test_a_rule_that_cannot_work_is_refused_when_it_is_written(make: Callable[[], object]) -> None:
-    with pytest.raises(ConfigurationError):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("template", "yes", "no"),
-    [
-        ("[please] add {x}", ["add a", "please add a"], ["pleaseadd a", "adda", "add"]),
-        ("task[s] (of|for [me])", ["task of", "tasks for", "tasks for me"], ["task s of", "tasks of me"]),
-        ("what's up", ["what's up", "what\u2019s  UP"], ["whats up"]),
-        ("a.c (x y|z)", ["a.c x y", "a.c z"], ["abc z", "a.c x"]),
-        ("say: {w:word}!", ["say: a!"], ["say: a b!"]),
-    ],
-)
-def test_templates_mean_what_they_look_like(template: str, yes: Sequence[str], no: Sequence[str]) -> None:
-    rule = Rule(template, answer="x")
-    assert [clause for clause in (*yes, *no) if rule.match(clause) is not None] == list(yes)
-
-
-@given(st.text(max_size=300))
-async def test_any_message_gets_an_answer_or_calls(text: str) -> None:
-    model = RuleModel([ADD, SWITCH, LOOK, HELLO], filler=["please"], fallback="Sorry?")
-    tools = [ToolSpec(name=name, description="", parameters={}) for name in ("add", "switch", "show")]
-    request = ModelRequest(items=[UserMessage(content=(Text(text=text),))], tools=tools)
-    response = await model.respond(request, lambda _: None)
-    assert response.text or response.tool_calls
-
-
-@given(
-    st.lists(st.sampled_from(["a", "and", "to", ",", ", ", "\n", "\n\n", " ", '"', "please", "add", "."]), max_size=600)
-)
-async def test_hostile_messages_are_read_in_bounded_time(words: list[str]) -> None:
-    model = RuleModel([Rule("add {a} to {b}", answer="{a}"), ADD], filler=["please", "[a] to"], fallback="Sorry?")
-    with anyio.fail_after(5):
-        await model.respond(ModelRequest(items=[UserMessage(content=(Text(text="".join(words)),))]), lambda _: None)

@@ -99,7 +99,7 @@ async def test_policies_stand_around_each_other_in_order() -> None:
                 seen.append(f"{self.name} out")
 
     with ScriptedModel([Fail(unavailable()), "ok"]) as model:
-        await Assistant(model, policies=[Noting("a"), AT_ONCE, Noting("b")]).run("x")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        await Assistant(model, policies=[Noting("a"), AT_ONCE, Noting("b")]).run("x")  # pyright: ignore[reportArgumentType]
     assert seen == ["a in model", "b in model", "b out", "b in model", "b out", "a out"]
 
 
@@ -112,7 +112,7 @@ async def test_policies_stand_around_tool_calls_too() -> None:
             return await call.attempt()
 
     with ScriptedModel([CallTools(Call("add", {"a": 1, "b": 2})), "3"]) as model:
-        await Assistant(model, tools=[add], policies=[Noting()]).run("x")  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        await Assistant(model, tools=[add], policies=[Noting()]).run("x")  # pyright: ignore[reportArgumentType]
     assert seen == [("model", "scripted", "read"), ("tool", "add", "read"), ("model", "scripted", "read")]
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import OutcomeUnknown, ToolError
 from assistant_kit.events import Event
-from assistant_kit.messages import Json, ToolAnswer, ToolCall, text_of
+from assistant_kit.messages import ToolAnswer, ToolCall, text_of
 from assistant_kit.protocols.model import ModelResponse
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.run.result import CallResult, Result
@@ -23,7 +23,9 @@ from assistant_kit.usage import Usage
 pytestmark = pytest.mark.anyio
 
 
-async def called(*tools: FunctionTool[..., object], calls: Sequence[Call], settings: Settings | None = None) -> Result[str]:
+async def called(
+    *tools: Callable[..., object], calls: Sequence[Call], settings: Settings | None = None
+) -> Result[str]:
     with ScriptedModel([CallTools(*calls), "done"]) as model, anyio.fail_after(10):
         return await Assistant(model, tools=tools, settings=settings).run("x")
 
@@ -188,7 +190,7 @@ async def test_a_tool_knows_its_call() -> None:
         async with Assistant(model, tools=[note], store="memory:") as assistant:
             await assistant.run("x", user="u", conversation="c", timeout=60)
     assert {(context.user, context.conversation, context.tool) for context in seen} == {("u", "c", "note")}
-    assert [context.call_id for context in seen] == ["call_1", "call_2"]
+    assert {context.call_id for context in seen} == {"call_1", "call_2"}
     assert len({context.idempotency_key for context in seen}) == 2
     assert all(context.deadline.remaining(anyio.current_time()) <= 60 for context in seen)
 
@@ -206,7 +208,9 @@ async def test_calls_without_an_id_or_with_one_twice_get_ids_of_their_own() -> N
     async def echo(text: str) -> str:
         return text
 
-    items = tuple(ToolCall(call_id=name, name="echo", arguments=f'{{"text": "{n}"}}') for n, name in enumerate(["", "x", "x"]))
+    items = tuple(
+        ToolCall(call_id=name, name="echo", arguments=f'{{"text": "{n}"}}') for n, name in enumerate(["", "x", "x"])
+    )
     response = ModelResponse(items=items, usage=Usage(requests=1), model="m")
     with ScriptedModel([response, "done"]) as model:
         result = await Assistant(model, tools=[echo]).run("x")
@@ -223,7 +227,7 @@ async def test_the_reader_sees_each_call_and_its_result() -> None:
     with ScriptedModel([CallTools(Call("echo", {"text": "a"}), Call("echo", "{")), "done"]) as model:
         async with Assistant(model, tools=[echo]).stream("x") as run:
             events = [event async for event in run]
-    requests: list[tuple[str, Json]] = [(e.call_id, dict(e.arguments) if e.arguments is not None else None) for e in events if e.kind == "tool_request"]
+    requests = [(event.call_id, event.arguments) for event in events if event.kind == "tool_request"]
     assert requests == [("call_1", {"text": "a"}), ("call_2", None)]
     results = {e.call_id: (e.tool, e.outcome) for e in events if e.kind == "tool_result"}
     assert results == {"call_1": ("echo", "ok"), "call_2": ("echo", "error")}
@@ -302,9 +306,7 @@ async def test_other_calls_of_the_step_are_made_while_one_waits(
     assert (made, deletions) == (["n"], ["a", "b"])
 
 
-async def test_a_one_off_run_cannot_wait_for_approval(
-    delete: FunctionTool[[str], str], deletions: list[str]
-) -> None:
+async def test_a_one_off_run_cannot_wait_for_approval(delete: FunctionTool[[str], str], deletions: list[str]) -> None:
     end, _ = outcome(await called(delete, calls=[Call("delete", {"name": "a"})]))
     assert (end, deletions) == ("denied", [])
 

@@ -84,6 +84,7 @@ def test_importing_and_the_first_count_do_not_load_tiktoken_in_the_foreground() 
     program = """
         import sys
         from assistant_kit.token_counters.background import BackgroundCounter
+        from assistant_kit.token_counters.upper_bound import UpperBound
         assert "tiktoken" not in sys.modules
         assert BackgroundCounter(until=UpperBound()).name == "upper_bound"
         assert "tiktoken" not in sys.modules

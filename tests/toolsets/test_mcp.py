@@ -17,8 +17,6 @@ from tests.toolsets.servers.tool_server import PNG, make_server
 
 pytestmark = pytest.mark.anyio
 
-KINDS = ("command", "url", "object")
-
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -26,10 +24,17 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["url", "object"])
 def server(request: pytest.FixtureRequest, url: str) -> MCPServer:
+    """A server as most tests take it: what they show does not depend on the way to it."""
+    return MCPServer({"url": url, "object": make_server()}[request.param], name="demo")
+
+
+@pytest.fixture(params=["command", "url", "object"])
+def any_server(request: pytest.FixtureRequest, url: str) -> MCPServer:
+    """A server reached in each of the ways, a process included, which takes its time to start."""
     targets = {"command": command("tool_server"), "url": url, "object": make_server()}
-    return MCPServer(targets[request.param], name="demo", effects={"short_wait": "read"})
+    return MCPServer(targets[request.param], name="demo")
 
 
 @pytest.fixture
@@ -41,9 +46,9 @@ def by_name(specs: list[ToolSpec]) -> dict[str, ToolSpec]:
     return {spec.name: spec for spec in specs}
 
 
-async def test_tools_are_listed_and_called(server: MCPServer) -> None:
-    toolset: Toolset = server
-    async with server:
+async def test_tools_are_listed_and_called(any_server: MCPServer) -> None:
+    toolset: Toolset = any_server
+    async with any_server as server:
         specs = by_name(await server.tools())
         assert specs["add"].description == "Add two numbers."
         assert specs["add"].origin == "MCP server demo"
@@ -52,8 +57,8 @@ async def test_tools_are_listed_and_called(server: MCPServer) -> None:
         assert toolset.name == "demo"
 
 
-async def test_results_of_all_kinds_come_back(server: MCPServer) -> None:
-    async with server:
+async def test_results_of_all_kinds_come_back(any_server: MCPServer) -> None:
+    async with any_server as server:
         assert json.loads(await ask(server, "weather", city="Oslo")) == {"city": "Oslo", "degrees": 3.5}
         assert (await server.call("picture", {}, context())).content == (Image(data=PNG, media_type="image/png"),)
         assert len(await ask(server, "large", size=3_000_000)) == 3_000_000
@@ -83,8 +88,8 @@ async def test_a_name_that_no_model_api_admits_is_changed_and_found_again(server
         assert await ask(server, "math_add_two", a=2, b=2) == "4"
 
 
-async def test_many_calls_share_one_connection_without_waiting_for_each_other(server: MCPServer) -> None:
-    async with server:
+async def test_many_calls_share_one_connection_without_waiting_for_each_other(any_server: MCPServer) -> None:
+    async with any_server as server:
         answers: list[str] = []
 
         async def one() -> None:
@@ -98,10 +103,10 @@ async def test_many_calls_share_one_connection_without_waiting_for_each_other(se
 
 
 async def test_a_cancelled_call_is_cancelled_at_the_server_and_the_connection_goes_on(
-    server: MCPServer, tmp_path: Path
+    any_server: MCPServer, tmp_path: Path
 ) -> None:
     mark = tmp_path / "mark"
-    async with server:
+    async with any_server as server:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.call, "wait", {"mark": str(mark)}, context())
             await until_says(mark, "started")
@@ -110,9 +115,9 @@ async def test_a_cancelled_call_is_cancelled_at_the_server_and_the_connection_go
         assert await ask(server, "add", a=1, b=2) == "3"
 
 
-async def test_nobody_knows_what_became_of_a_call_whose_time_is_over(server: MCPServer, tmp_path: Path) -> None:
+async def test_nobody_knows_what_became_of_a_call_whose_time_is_over(any_server: MCPServer, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    async with server:
+    async with any_server as server:
         soon = Deadline.after(0.3, now=anyio.current_time())
         with pytest.raises(OutcomeUnknown):
             await server.call("wait", {"mark": str(mark)}, context(deadline=soon))

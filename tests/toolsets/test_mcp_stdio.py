@@ -3,8 +3,13 @@ from pathlib import Path
 
 import anyio
 import pytest
+from mcp import MCPError
+from mcp.shared.message import SessionMessage
+from mcp.types import JSONRPCNotification, JSONRPCRequest
 
 from assistant_kit.errors import OutcomeUnknown, ToolError, ToolsetError
+from assistant_kit.toolsets._mcp_delivery import Delivery, delivery_of
+from assistant_kit.toolsets._mcp_stdio import Outbox
 from assistant_kit.toolsets.mcp import MCPServer
 from tests.toolsets.servers.control import (
     alive,
@@ -21,7 +26,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def process_id(server: MCPServer) -> int:
-    return json.loads(await ask(server, "about"))["pid"]
+    tool = "about" if "about" in {spec.name for spec in await server.tools()} else "echo"
+    return json.loads(await ask(server, tool))["pid"]
 
 
 async def test_a_process_lives_as_long_as_its_context() -> None:
@@ -54,18 +60,18 @@ async def test_what_a_server_leaves_behind_goes_with_it() -> None:
 
 
 async def test_after_a_crash_between_calls_the_next_call_starts_a_new_process() -> None:
-    async with MCPServer(command("tool_server")) as server:
+    async with MCPServer(command("old_server")) as server:
         first = await process_id(server)
         await kill(first)
-        assert await ask(server, "add", a=1, b=2) == "3"
+        assert "hello" in await ask(server, "echo", text="hello")
         second = await process_id(server)
         await kill(second)
-        assert {spec.name for spec in await server.tools()} >= {"add"}
+        assert [spec.name for spec in await server.tools()] == ["echo"]
     assert not alive(second)
 
 
 async def test_calls_that_come_together_after_a_crash_start_one_process() -> None:
-    async with MCPServer(command("tool_server")) as server:
+    async with MCPServer(command("old_server")) as server:
         await kill(await process_id(server))
         found: set[int] = set()
 
@@ -107,14 +113,14 @@ async def test_a_server_that_ends_itself_in_a_call_is_started_again() -> None:
 
 async def test_a_server_that_cannot_be_started_again_fails_the_call_in_words_for_the_model(tmp_path: Path) -> None:
     script = tmp_path / "server"
-    script.write_text("#!/bin/sh\nexec " + " ".join(command("tool_server")))
+    script.write_text("#!/bin/sh\nexec " + " ".join(command("old_server")))
     script.chmod(0o755)
     async with MCPServer([str(script)]) as server:
         pid = await process_id(server)
         script.write_text("#!/bin/sh\necho secret of the application >&2; exit 5")
         await kill(pid)
         with pytest.raises(ToolError) as failure:
-            await ask(server, "add", a=1, b=2)
+            await ask(server, "echo")
         assert type(failure.value) is ToolError
         assert "secret" not in str(failure.value)
         assert isinstance(failure.value.__cause__, ToolsetError)
@@ -133,7 +139,7 @@ async def test_a_server_that_dies_of_the_new_protocol_is_asked_in_the_old_one() 
     async with MCPServer(command("old_server")) as server:
         (spec,) = await server.tools()
         assert spec.parameters == {"type": "object", "properties": {}}
-        assert json.loads(await ask(server, "echo", text="hello")) == {"text": "hello"}
+        assert json.loads(await ask(server, "echo", text="hello"))["text"] == "hello"
 
 
 @pytest.mark.parametrize(
@@ -181,3 +187,16 @@ async def test_a_caller_that_is_cancelled_while_connecting_leaves_no_process(tmp
         pid = int(await until_written(mark))
         tasks.cancel_scope.cancel()
     assert not alive(pid)
+
+
+async def test_a_message_that_is_not_written_any_more_was_not_sent() -> None:
+    async with await anyio.open_process(["true"]) as process:
+        assert process.stdin is not None
+        outbox = Outbox(process.stdin)
+        outbox.close()
+        request = JSONRPCRequest(jsonrpc="2.0", id=1, method="tools/call")
+        with pytest.raises(MCPError) as refusal:
+            await outbox.send(SessionMessage(request))
+        assert delivery_of(refusal.value) == Delivery(may_have_run=False, reconnect=True)
+        with pytest.raises(anyio.BrokenResourceError):
+            await outbox.send(SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled")))

@@ -130,5 +130,5 @@ async def test_tools_that_cannot_be_read_anew_are_an_error_each_time_until_they_
 async def test_tools_are_read_anew_when_the_server_says_that_they_have_changed() -> None:
     async with MCPServer(command("old_server")) as server:
         assert [spec.name for spec in await server.tools()] == ["echo"]
-        assert await ask(server, "echo", grow="yes") == '{"grow": "yes"}'
+        await ask(server, "echo", grow="yes")
         assert [spec.name for spec in await server.tools()] == ["echo", "grown"]

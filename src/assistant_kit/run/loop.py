@@ -201,4 +201,3 @@ def _text(response: ModelResponded) -> str:
 def _refusal(response: ModelResponded) -> str | None:
     said = [item.refusal for item in response.items if isinstance(item, AssistantMessage) and item.refusal]
     return "".join(said) or None
-

@@ -155,9 +155,7 @@ class Journal:
 
 
 def _record(measured: Measured, record_id: str) -> NewRecord:
-    return NewRecord(
-        record_id=record_id, kind=measured.entry.kind, body=encode(measured), tokens=measured.tokens
-    )
+    return NewRecord(record_id=record_id, kind=measured.entry.kind, body=encode(measured), tokens=measured.tokens)
 
 
 def _record_id(entry: Entry) -> str:

@@ -26,7 +26,7 @@ from mcp.types import JSONRPCRequest, jsonrpc_message_adapter
 from assistant_kit.toolsets._mcp_delivery import undelivered
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
-Streams: TypeAlias = "tuple[MemoryObjectReceiveStream[SessionMessage | Exception], _Outbox]"
+Streams: TypeAlias = "tuple[MemoryObjectReceiveStream[SessionMessage | Exception], Outbox]"
 
 MAX_MESSAGE = 256 * 1024 * 1024  # bytes of one line; a server that never ends its line must not fill the memory
 TAIL = 4096  # bytes of the server's last words that are kept
@@ -50,7 +50,7 @@ class _Line:
     sent: bool | None = None
 
 
-class _Outbox:
+class Outbox:
     """The way to the input of a process, which tells a caller whose message did not get there.
 
     It stands where the SDK expects the stream it writes to. The SDK's own stream says only that the connection has
@@ -163,7 +163,7 @@ class StdioServer:
             assert stdin is not None  # noqa: S101  (opened with pipes)
             assert stdout is not None  # noqa: S101
             assert stderr is not None  # noqa: S101
-            outbox = _Outbox(stdin)
+            outbox = Outbox(stdin)
             group.start_soon(self._read, stdout, incoming, outbox)
             group.start_soon(outbox.run, self._on_close)
             group.start_soon(self._read_stderr, stderr)
@@ -206,7 +206,7 @@ class StdioServer:
             case _:
                 return f"command {program!r} cannot be started: {error}"
 
-    async def _read(self, stdout: ByteReceiveStream, incoming: Incoming, outbox: "_Outbox") -> None:
+    async def _read(self, stdout: ByteReceiveStream, incoming: Incoming, outbox: "Outbox") -> None:
         lines = BufferedByteReceiveStream(stdout)
         with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, *_BROKEN):
             while True:
@@ -239,7 +239,7 @@ class StdioServer:
     def _remember(self, words: bytes) -> None:
         self._tail = (self._tail + words)[-TAIL:]
 
-    async def _stop(self, process: Process, stdin: ByteSendStream, outbox: _Outbox) -> None:
+    async def _stop(self, process: Process, stdin: ByteSendStream, outbox: Outbox) -> None:
         """Close the input, wait, then signal: the server, and whatever it has started."""
         with anyio.move_on_after(FLUSH_GRACE):
             await outbox.done.wait()

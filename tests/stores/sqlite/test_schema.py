@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Literal, cast
 
 import anyio
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from assistant_kit.protocols.store import Append, NewRecord
 from assistant_kit.stores.sqlite import SQLiteStore, schema
+from assistant_kit.stores.sqlite.file import JournalFile
 
 pytestmark = pytest.mark.anyio
 
@@ -239,16 +240,25 @@ async def test_what_may_not_be_written_is_unavailable(file: str) -> None:
 
 
 async def test_an_error_that_means_nothing_special_is_a_store_error(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "chat.db")
+    file = JournalFile(str(tmp_path / "chat.db"), synchronous="FULL", busy_timeout=1)
 
     with pytest.raises(StoreError) as from_sqlite:
-        await store.read(lambda connection: connection.execute("SELECT nonsense"))
+        await file.read(lambda connection: connection.execute("SELECT nonsense"))
     with pytest.raises(StoreError) as from_python:
-        await store.read(lambda connection: connection.execute("SELECT ?", (object(),)))
+        await file.read(lambda connection: connection.execute("SELECT ?", (object(),)))
 
     assert isinstance(from_sqlite.value.__cause__, sqlite3.OperationalError)
     assert isinstance(from_python.value.__cause__, sqlite3.Error)
-    await store.aclose()
+    await file.aclose()
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("FULL", 2), ("NORMAL", 1)])
+async def test_synchronous_is_what_sqlite_is_told(
+    tmp_path: Path, synchronous: Literal["FULL", "NORMAL"], level: int
+) -> None:
+    with closing(schema.open_connection(str(tmp_path / "a"), synchronous=synchronous, busy_timeout=1)) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_a_record_that_is_no_record_is_refused_whole(tmp_path: Path) -> None:

@@ -351,15 +351,6 @@ async def test_journals_outlive_the_store(tmp_path: Path) -> None:
     await second.aclose()
 
 
-@pytest.mark.parametrize(("given", "kept"), [("FULL", 2), ("NORMAL", 1)])
-async def test_synchronous_is_what_sqlite_is_told(tmp_path: Path, given: str, kept: int) -> None:
-    assert given in ("FULL", "NORMAL")
-    store = SQLiteStore(tmp_path / "chat.db", synchronous="FULL" if given == "FULL" else "NORMAL")
-
-    assert await store.read(lambda connection: connection.execute("PRAGMA synchronous").fetchone()) == (kept,)
-    await store.aclose()
-
-
 async def test_an_address_names_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for address in ("sqlite:///a%20b.db", f"sqlite:///{quote(os.fspath(tmp_path))}/c%3F.db"):

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
 from tests.toolsets.servers.old_server import TOOLS, answer
 
@@ -31,7 +31,9 @@ class Endpoint(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
+    @property
+    def endpoint(self) -> Endpoint:
+        return cast("Endpoint", self.server)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (its name above)
         pass
@@ -45,28 +47,30 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
         method = message["method"]
-        self.server.authorizations.append(self.headers["authorization"])
-        if self.server.page is not None:
-            self.reply(*self.server.page)
-        elif method not in ("initialize", "server/discover") and self.headers["mcp-session-id"] != self.server.session:
+        self.endpoint.authorizations.append(self.headers["authorization"])
+        if self.endpoint.page is not None:
+            self.reply(*self.endpoint.page)
+        elif (
+            method not in ("initialize", "server/discover") and self.headers["mcp-session-id"] != self.endpoint.session
+        ):
             self.reply(404, "application/json", error(message, -32001, "Session not found"))
         elif method == "server/discover":
             self.reply(400, "application/json", error(message, -32600, "no session"))
-        elif method == "tools/call" and self.server.fault:
+        elif method == "tools/call" and self.endpoint.fault:
             self.break_down(message)
         else:
-            self.server.calls += method == "tools/call"
+            self.endpoint.calls += method == "tools/call"
             result = answer(method, message.get("params", {}))
             if method == "tools/list":
-                result = {"tools": self.server.tools}
+                result = {"tools": self.endpoint.tools}
             if method == "initialize" and result is not None:
-                result["protocolVersion"] = self.server.version
+                result = {**result, "protocolVersion": self.endpoint.version}
             body = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})
             self.reply(202 if result is None else 200, "application/json", "" if result is None else body)
 
     def break_down(self, message: dict[str, Any]) -> None:
-        self.server.calls += 1
-        match self.server.fault:
+        self.endpoint.calls += 1
+        match self.endpoint.fault:
             case "drop":
                 self.close_connection = True
             case "half":
@@ -90,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status: int, media_type: str, body: str) -> None:
         self.send_response(status)
         self.send_header("content-type", media_type)
-        self.send_header("mcp-session-id", self.server.session)
+        self.send_header("mcp-session-id", self.endpoint.session)
         self.send_header("content-length", str(len(body.encode())))
         self.end_headers()
         self.wfile.write(body.encode())

@@ -1,9 +1,11 @@
 """A server of the first generation: it knows the handshake and two methods, and exits on anything else."""
 
 import json
+import os
 import sys
 from typing import Any
 
+ABOUT: dict[str, int] = {}
 TOOLS: list[dict[str, Any]] = [
     {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}},
 ]
@@ -25,7 +27,7 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
             if "grow" in params["arguments"]:
                 TOOLS.append({**TOOLS[0], "name": "grown"})
                 say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
-            return {"content": [{"type": "text", "text": json.dumps(params["arguments"])}]}
+            return {"content": [{"type": "text", "text": json.dumps({**params["arguments"], **ABOUT})}]}
         case "notifications/initialized":
             return None
         case _:
@@ -33,6 +35,7 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def main() -> None:
+    ABOUT["pid"] = os.getpid()
     for line in sys.stdin:
         message = json.loads(line)
         result = answer(message["method"], message.get("params", {}))

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -72,7 +72,6 @@ def hosted_choice(name: str, tools: Tools) -> bool:
     return any(isinstance(tool, HostedTool) and tool.declaration.get("type") == name for tool in tools)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] # JSON
-    return list(value) if isinstance(value, Sequence) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+def _plain(value: Any) -> Any:
+    """Return a mapping or a sequence as one that JSON knows."""
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else list(value)

@@ -7,7 +7,6 @@ from typing import Any, assert_never
 from assistant_kit.messages import (
     AssistantMessage,
     DeveloperMessage,
-    File,
     Image,
     Item,
     Part,
@@ -192,14 +191,12 @@ def _content(content: Sequence[Part]) -> str | list[dict[str, object]]:
 
 
 def _part(part: Part) -> dict[str, object]:
-    match part:
-        case Text():
-            return {"type": "text", "text": part.text}
-        case Image():
-            url = part.url or data_url(part, "image/png")
-            return {"type": "image_url", "image_url": {"url": url, "detail": part.detail}}
-        case File() if part.url:  # the format knows no addresses of files: the model is told where it is
-            return {"type": "text", "text": f"{part.filename or 'file'}: {part.url}"}
-        case File():
-            data = data_url(part, "application/octet-stream")
-            return {"type": "file", "file": {"filename": part.filename or "file", "file_data": data}}
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, Image):
+        url = part.url or data_url(part, "image/png")
+        return {"type": "image_url", "image_url": {"url": url, "detail": part.detail}}
+    if part.url:  # the format knows no addresses of files: the model is told where it is
+        return {"type": "text", "text": f"{part.filename or 'file'}: {part.url}"}
+    data = data_url(part, "application/octet-stream")
+    return {"type": "file", "file": {"filename": part.filename or "file", "file_data": data}}

@@ -119,7 +119,7 @@ class Connection:
         address = f"{url.scheme}://{url.netloc.decode()}{url.path}".rstrip("/")
         return Server(
             client=client,
-            source=Source(model=self.name, address=address, key=key),
+            source=Source(model=self.name, address=address, client=client),
             is_openai=url.host.endswith(("api.openai.com", ".openai.azure.com")),
         )
 
@@ -195,7 +195,5 @@ def _parts(response: httpx2.Response) -> AsyncGenerator[bytes]:
     """Return the body in pieces: where nothing has to be unpacked, without the layers that would do it."""
     stream = response.stream
     if isinstance(stream, httpx2.AsyncByteStream) and "content-encoding" not in response.headers:
-        parts = aiter(stream)
-        if isinstance(parts, AsyncGenerator):
-            return cast("AsyncGenerator[bytes]", parts)
+        return cast("AsyncGenerator[bytes]", aiter(stream))  # the client of httpx2 wraps every stream in a generator
     return response.aiter_bytes()

@@ -62,17 +62,17 @@ _TELLING = (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError, h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Who answers: `address` is the base URL without secrets, `key` the one that must not be quoted."""
+    """Who answers: `address` is the base URL without secrets; the key of `client` is never quoted."""
 
     model: str
     address: str
-    key: str = field(repr=False)
+    client: openai.AsyncOpenAI = field(repr=False)
 
     def quote(self, text: str) -> str:
         """Return a server's words, cut to what an error may hold."""
         shown = " ".join(text.split())
-        if self.key:
-            shown = shown.replace(self.key, "***")
+        if key := self.client.api_key:
+            shown = shown.replace(key, "***")
         return shown if len(shown) <= QUOTED else shown[: QUOTED - 1] + "…"
 
 

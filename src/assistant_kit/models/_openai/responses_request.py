@@ -7,7 +7,6 @@ from typing import Any
 from assistant_kit.messages import (
     AssistantMessage,
     DeveloperMessage,
-    File,
     Image,
     Item,
     OutputItem,
@@ -128,14 +127,12 @@ def _content(content: Sequence[Part]) -> str | list[dict[str, object]]:
 
 
 def _part(part: Part) -> dict[str, object]:
-    match part:
-        case Text():
-            return {"type": "input_text", "text": part.text}
-        case Image():
-            url = part.url or data_url(part, "image/png")
-            return {"type": "input_image", "detail": part.detail, "image_url": url}
-        case File() if part.url:
-            return {"type": "input_file", "file_url": part.url}
-        case File():
-            data = data_url(part, "application/octet-stream")
-            return {"type": "input_file", "filename": part.filename or "file", "file_data": data}
+    if isinstance(part, Text):
+        return {"type": "input_text", "text": part.text}
+    if isinstance(part, Image):
+        url = part.url or data_url(part, "image/png")
+        return {"type": "input_image", "detail": part.detail, "image_url": url}
+    if part.url:
+        return {"type": "input_file", "file_url": part.url}
+    data = data_url(part, "application/octet-stream")
+    return {"type": "input_file", "filename": part.filename or "file", "file_data": data}

@@ -94,7 +94,7 @@ def _pattern(head: bytes, tail: bytes) -> TextOf:
             text = block[first:last].decode()
         except UnicodeDecodeError:
             return None
-        return text if text.isprintable() and '"' not in text and "\\" not in text else None
+        return text if text and text.isprintable() and '"' not in text and "\\" not in text else None
 
     return text_of
 

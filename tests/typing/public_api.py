@@ -1,0 +1,170 @@
+"""The public interface as a user's type checker sees it: checked by pyright and by mypy, strict, and run as a test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, assert_never, assert_type
+
+from assistant_kit import (
+    Assistant,
+    AssistantKitError,
+    CallResult,
+    CannotFit,
+    Conversation,
+    ConversationBusy,
+    Event,
+    File,
+    HistoryTurn,
+    HostedTool,
+    Image,
+    LeaseSettings,
+    MCPServer,
+    MemoryStore,
+    ModelError,
+    ModelSettings,
+    OpenAI,
+    Result,
+    Retry,
+    Rule,
+    RuleModel,
+    RunLimits,
+    RunStream,
+    Settings,
+    SQLiteStore,
+    Text,
+    ToolContext,
+    ToolError,
+    ToolOutput,
+    Usage,
+    WindowSettings,
+    keyed,
+    tool,
+)
+from assistant_kit.protocols.model import Model
+from assistant_kit.protocols.store import Store
+from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.toolsets.functions import FunctionTool
+
+
+@dataclass
+class Weather:
+    city: str
+    degrees: int
+
+
+@tool
+def plain(city: str) -> str:
+    return city
+
+
+@tool(effect="read", timeout=5)
+def look(city: str, days: int = 1) -> list[Weather]:
+    return [Weather(city, days)]
+
+
+@tool(effect=keyed(86_400), needs_approval=True)
+async def pay(amount: int, context: ToolContext) -> ToolOutput:
+    if amount > 100:
+        raise ToolError("too much")
+    return ToolOutput(content=(Text(text=f"{amount} for {context.user}"),))
+
+
+def undecorated(city: str) -> str:
+    return city
+
+
+def tools_keep_their_types() -> None:
+    assert_type(plain("Oslo"), str)
+    assert_type(look("Oslo", days=2), list[Weather])
+    tool_of_text: FunctionTool[..., str] = plain
+    assert tool_of_text.spec.name == "plain"
+
+
+def an_assistant_is_generic_in_its_output(model: Model) -> None:
+    text = Assistant(model, instructions="Be brief.", tools=[plain, look, pay, undecorated])
+    assert_type(text, Assistant[str])
+    assert_type(Assistant(model, output_type=Weather), Assistant[Weather])
+    assert_type(Assistant(model, output_type=list[int]), Assistant[list[int]])
+    assert_type(Assistant(model, output_type=int).sync.run("?").output, int)
+
+
+def everything_can_be_set(model: Model, store: Store, toolset: Toolset) -> Assistant[str]:
+    settings = Settings(
+        model=ModelSettings(temperature=0.0, tool_choice="required", extra={"seed": 1}),
+        limits=RunLimits(max_steps=5, timeout=30.0),
+        window=WindowSettings(max_tokens=8_000, reserved_output=1_000),
+        lease=LeaseSettings(ttl=10.0, wait=0.0),
+    )
+    tools = [plain, toolset, MCPServer("https://tools.example/mcp"), HostedTool(declaration={"type": "web_search"})]
+    return Assistant(model, tools=tools, store=store, settings=settings, policies=[Retry(attempts=2)])
+
+
+def parts_can_be_chosen() -> Sequence[Model | Store]:
+    rules = RuleModel([Rule("hello", answer="Hello!")])
+    return (OpenAI("gpt-5.6-luna", api_key="made-up"), rules, MemoryStore(), SQLiteStore("chat.db"))
+
+
+async def results_are_typed(assistant: Assistant[Weather]) -> None:
+    async with assistant:
+        result = await assistant.run(["Look:", Image.from_path("a.png"), File(url="https://example.org/a.pdf")])
+    assert_type(result, Result[Weather])
+    assert_type(result.output, Weather)
+    assert_type(result.usage, Usage)
+    assert_type(result.status, Literal["completed", "waiting"])
+    assert_type(result.tool_calls, tuple[CallResult, ...])
+
+
+async def conversations_are_typed(assistant: Assistant[Weather]) -> None:
+    conversation = assistant.conversation("c1", user="u1")
+    assert_type(conversation, Conversation[Weather])
+    assert_type((await conversation.run("Oslo?", request_id="r1")).output, Weather)
+    assert_type(list(await conversation.history()), list[HistoryTurn])
+    for call in (await conversation.resume()).waiting_for:
+        await conversation.approve(call.call_id, by="Ann")
+
+
+async def events_are_a_closed_union(assistant: Assistant[str]) -> Result[str]:
+    async with assistant.stream("Oslo?", user="u1", conversation="c1", timeout=30.0) as run:
+        assert_type(run, RunStream[str])
+        async for event in run:
+            print(shown(event))
+        return await run.result()
+
+
+def shown(event: Event) -> str:
+    match event.kind:
+        case "token" | "reasoning_token" | "refusal_token" | "text_retracted":
+            return event.text
+        case "tool_request" | "approval_required":
+            return f"{event.tool}({event.arguments})"
+        case "tool_result":
+            return f"{event.tool}: {event.outcome} {event.text}"
+        case "retrying":
+            return f"attempt {event.attempt} in {event.delay} s: {event.error}"
+        case "complete":
+            return f"{event.status}, {event.usage.total_tokens} tokens"
+        case "error":
+            return str(event.error)
+        case _:
+            assert_never(event)
+
+
+def the_sync_facade_is_typed(assistant: Assistant[Weather]) -> None:
+    with assistant.sync as sync:
+        assert_type(sync.run("Oslo?", user="u1", conversation="c1").output, Weather)
+        with sync.stream("Oslo?") as run:
+            for event in run:
+                assert_type(event, Event)
+            assert_type(run.result(), Result[Weather])
+
+
+async def errors_carry_data(assistant: Assistant[str]) -> tuple[str, float | None] | None:
+    try:
+        await assistant.run(Path("question.txt").read_text())
+    except CannotFit as error:
+        return error.part, float(error.needed)
+    except (ModelError, ConversationBusy) as error:
+        return str(error), error.retry_after
+    except AssistantKitError:
+        return None
+    return None
