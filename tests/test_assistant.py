@@ -40,6 +40,12 @@ def weather(city: str) -> str:
     return f"rain in {city}"
 
 
+@tool(effect="read", name="weather")
+async def weather_soon(city: str) -> str:
+    """Today's weather."""
+    return f"rain in {city}"
+
+
 async def test_a_one_off_run_answers_without_a_store_or_a_user() -> None:
     with ScriptedModel(["Hello."]) as model:
         result = await Assistant(model, instructions="Be brief.").run("Hi")
@@ -71,6 +77,16 @@ async def test_a_conversation_on_disk_goes_on_in_another_assistant(tmp_path: Pat
         async with Assistant(model, store=address) as assistant:
             await assistant.conversation("c", user="u").run("Who am I?")
     assert len(model.requests[0].items) == 3
+
+
+async def test_results_that_arrive_together_are_written_together(tmp_path: Path) -> None:
+    step = CallTools(*[Call("weather", {"city": city}) for city in ("Oslo", "Bergen", "Rome")])
+    with ScriptedModel([step, "Rain."]) as model:
+        async with Assistant(model, tools=[weather_soon], store=f"sqlite:///{tmp_path / 'chat.db'}") as assistant:
+            result = await assistant.run("Rain?", user="u", conversation="c")
+            (turn,) = await assistant.conversation("c", user="u").history()
+    assert [call.text for call in turn.tool_calls] == ["rain in Oslo", "rain in Bergen", "rain in Rome"]
+    assert turn.tool_calls == result.tool_calls
 
 
 async def test_users_with_one_conversation_name_do_not_meet() -> None:

@@ -100,7 +100,7 @@ def test_a_wire_form_is_built_once_for_each_wire() -> None:
         built.append(wire)
         return wire.encode()
 
-    forms = [message.wire_form(wire, lambda wire=wire: build(wire)) for wire in ("chat", "responses", "chat")]  # type: ignore[misc]
+    forms = [message.wire_form(wire, lambda wire=wire: build(wire)) for wire in ("chat", "responses", "chat")]
     assert forms == [b"chat", b"responses", b"chat"]
     assert built == ["chat", "responses"]
     assert message == user_message("hi")

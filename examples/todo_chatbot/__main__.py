@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:  # as `<&-` and `>&-` leave them
+        return 2
     screen = standard_screen()
     try:
         return _run(screen)
@@ -39,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         screen.line()
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has left; nobody is there to be told
+    except OSError as error:  # our output cannot be written: its reader has left, or the disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            screen.problem(f"the output cannot be written: {error.strerror}")
         return 1
 
 

@@ -163,6 +163,8 @@ def converse(settings: Settings, screen: Screen) -> bool:
                 break
             else:
                 failures += not _handled(line, portal, chat, go_on=typed)
+        if typed:
+            screen.note("Goodbye.")
         return typed or not failures
 
 

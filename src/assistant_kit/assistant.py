@@ -1,6 +1,5 @@
 """The facade: an assistant, and the conversations it holds."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
@@ -11,9 +10,7 @@ import anyio
 
 from assistant_kit import registry
 from assistant_kit.context_window import Window
-from assistant_kit.conversation import measure
 from assistant_kit.deadline import Deadline
-from assistant_kit.entries import TurnStarted
 from assistant_kit.errors import ConfigurationError, InputError
 from assistant_kit.events import Event
 from assistant_kit.messages import UserInput, user_message
@@ -24,15 +21,13 @@ from assistant_kit.protocols.policy import Policy
 from assistant_kit.protocols.store import ConversationInfo, Store, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.toolset import Toolset
-from assistant_kit.run.conduct import conduct
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn
 from assistant_kit.run.options import RunOptions
 from assistant_kit.run.result import Result
 from assistant_kit.run.stream import RunStream
 from assistant_kit.run.toolbox import Toolbox
-from assistant_kit.run.turn import Circumstances, Parts, TurnRun
-from assistant_kit.runtimes.ephemeral import Ephemeral
+from assistant_kit.run.turn import Circumstances, Parts
 from assistant_kit.settings import Settings
 from assistant_kit.sync import Portal, SyncAssistant
 from assistant_kit.tool_spec import HostedTool, ToolSpec
@@ -183,8 +178,7 @@ class Assistant(Generic[OutputT]):
                 reason = "request_id= needs conversation=: a one-off run leaves no record to be recognised by"
                 raise InputError(reason)
             about = await self.circumstances(user, None, emit, stream=stream, timeout=options.get("timeout"))
-            started = measure(TurnStarted(turn=secrets.token_hex(16), input=said), about.counter)
-            return await conduct(TurnRun(about, runtime=Ephemeral(), started=started))
+            return await registry.load(registry.RUN_ALONE)(about, said)
         if user is None:
             reason = "conversation= needs user=: a conversation belongs to a user, and there is no default one"
             raise InputError(reason)

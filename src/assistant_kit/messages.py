@@ -6,7 +6,8 @@ Every item is a frozen value. What a provider needs back unchanged (reasoning, h
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
+from os.path import basename, splitext
 from typing import Literal, TypeAlias, cast
 
 from assistant_kit.errors import InputError
@@ -54,9 +55,9 @@ class Image:
     detail: Literal["auto", "low", "high"] = "auto"
 
     @classmethod
-    def from_path(cls, path: str | Path) -> "Image":
+    def from_path(cls, path: str | PathLike[str]) -> "Image":
         """Read a picture from a file; raises OSError as `open` does."""
-        return cls(data=Path(path).read_bytes(), media_type=_media_type(path, "image/png"))
+        return cls(data=_read(path), media_type=_media_type(path, "image/png"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,10 @@ class File:
     filename: str | None = None
 
     @classmethod
-    def from_path(cls, path: str | Path) -> "File":
+    def from_path(cls, path: str | PathLike[str]) -> "File":
         """Read a document from a file; raises OSError as `open` does."""
         kind = _media_type(path, "application/octet-stream")
-        return cls(data=Path(path).read_bytes(), media_type=kind, filename=Path(path).name)
+        return cls(data=_read(path), media_type=kind, filename=basename(path))  # noqa: PTH119  (as above)
 
 
 Part: TypeAlias = Text | Image | File
@@ -179,13 +180,10 @@ def _is_input(content: object) -> bool:
 
 
 def _texts(part: Part) -> tuple[str, ...]:
-    match part:
-        case Text():
-            return (part.text,)
-        case Image():
-            return (part.url or "", part.media_type or "")
-        case File():
-            return (part.url or "", part.media_type or "", part.filename or "")
+    if isinstance(part, Text):
+        return (part.text,)
+    texts = (part.url, part.media_type, part.filename if isinstance(part, File) else None)
+    return tuple(text for text in texts if text is not None)
 
 
 def is_unicode(text: str) -> bool:
@@ -209,5 +207,10 @@ _MEDIA_TYPES = {
 }  # fmt: skip
 
 
-def _media_type(path: str | Path, default: str) -> str:
-    return _MEDIA_TYPES.get(Path(path).suffix.lower(), default)
+def _read(path: str | PathLike[str]) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123  (importing pathlib costs more than this whole module)
+        return file.read()
+
+
+def _media_type(path: str | PathLike[str], default: str) -> str:
+    return _MEDIA_TYPES.get(splitext(path)[1].lower(), default)  # noqa: PTH122  (as above)

@@ -1,7 +1,7 @@
 """Runs on a stored conversation: claimed, whatever was left unfinished before it finished first, then recorded."""
 
 import logging
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -27,10 +27,11 @@ from assistant_kit.replay import record_of
 from assistant_kit.run.conduct import conduct
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn, history_of
-from assistant_kit.run.loop import calls_of, run_turn
-from assistant_kit.run.result import Result
+from assistant_kit.run.loop import run_turn
+from assistant_kit.run.result import Result, calls_of
 from assistant_kit.run.tool_calls import call_digest
 from assistant_kit.run.turn import Circumstances, TurnRun
+from assistant_kit.runtimes.ephemeral import Ephemeral
 from assistant_kit.runtimes.journal import Journal
 
 _log = logging.getLogger("assistant_kit.run")
@@ -55,7 +56,7 @@ class Session:
         self._about = about
         self._conversation = conversation
         self._settings = about.parts.settings.lease
-        self._owner = secrets.token_hex(8)
+        self._owner = os.urandom(8).hex()
 
     async def run(self, message: UserMessage, request_id: str | None) -> Result[Any]:
         """Run a turn. A `request_id` that is on record gives the recorded result.
@@ -109,7 +110,7 @@ class Session:
         await self._leased(work)
 
     async def _new_turn(self, holding: Holding, message: UserMessage, request_id: str | None) -> Result[Any]:
-        turn = secrets.token_hex(16)
+        turn = os.urandom(16).hex()
         entry = TurnStarted(turn=turn, input=message, request_id=request_id)
         started = measure(entry, self._about.counter)
         journal = holding.journal = Journal(self._store, holding.lease)
@@ -241,6 +242,12 @@ class Session:
                 await self._store.release(lease)
             except StoreError as error:
                 _log.warning("the lease on %r ends by itself: %s", self._conversation, error)
+
+
+async def run_alone(about: Circumstances, message: UserMessage) -> Result[Any]:
+    """Run a turn that leaves no record."""
+    started = measure(TurnStarted(turn=os.urandom(16).hex(), input=message), about.counter)
+    return await conduct(TurnRun(about, runtime=Ephemeral(), started=started))
 
 
 async def read_history(store: UserStore, conversation: str) -> Sequence[HistoryTurn]:

@@ -33,7 +33,7 @@ class Terminal:
             start_new_session=True,
         )
         os.close(terminal)
-        self._shown = ""
+        self._shown: str = ""
 
     def __enter__(self) -> Self:
         return self
@@ -51,16 +51,21 @@ class Terminal:
     def type(self, line: str) -> None:
         self.press(f"{line}\n")
 
-    def see(self, text: str, *, within: float = 20.0) -> str:
-        """Wait for a text and return what was shown up to it, since the last time. Raises AssertionError."""
+    def see(self, text: str, *, within: float = 20.0) -> None:
+        """Wait for a text to be shown, after what was seen before. Raises AssertionError."""
+        assert self.sees(text, within=within), f"no {text!r} in {self._shown!r}"
+
+    def sees(self, text: str, *, within: float) -> bool:
+        """Wait for a text to be shown, and tell whether it was."""
         end = time.monotonic() + within
         while text not in self._shown:
             ready, _, _ = select.select([self._keyboard], [], [], max(0.0, end - time.monotonic()))
             piece = self._read() if ready else b""
-            assert piece, f"no {text!r} in {self._shown!r}"
+            if not piece:
+                return False
             self._shown += piece.decode(errors="replace")
-        seen, _, self._shown = self._shown.partition(text)
-        return seen
+        self._shown = self._shown.partition(text)[2]
+        return True
 
     def end(self, *, within: float = 20.0) -> int:
         """Wait for the end of the program and return its exit code."""

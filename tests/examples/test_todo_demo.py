@@ -151,6 +151,25 @@ def test_a_file_that_is_no_database_is_one_clear_error_and_stays_as_it_is(data: 
     assert (data / name).read_text() == "precious notes, " * 100
 
 
+def test_output_that_cannot_be_written_ends_the_program_without_a_traceback(data: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            COMMAND, input=b"add milk\n", stdout=full, stderr=subprocess.PIPE, cwd=ROOT, env=environment(data),
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: ")
+    assert b"Traceback" not in done.stderr
+    with subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment(data)
+    ) as program:
+        assert program.stdout is not None
+        program.stdout.close()
+        assert program.wait(20) == 1
+        assert program.stderr is not None
+        assert program.stderr.read() == b""
+
+
 def test_users_have_lists_and_conversations_of_their_own(data: Path) -> None:
     piped("add milk\n", data, TODO_USER="ada")
     done = piped("list my tasks\n/history\n", data, TODO_USER="eve")
@@ -204,24 +223,28 @@ def test_a_server_that_is_not_there_is_one_clear_error(data: Path) -> None:
     assert len(errors(done)) == 1
 
 
-def interrupt_prompt(terminal: Terminal) -> None:
-    """Press Ctrl-C at the prompt, once the line editor is there: it shows its prompt before it listens for signals."""
+def interrupt_prompt(terminal: Terminal, sign: str) -> None:
+    """Press Ctrl-C until the program shows `sign`.
+
+    The line editor of Python shows its prompt a moment before it listens for signals; one that comes in between counts
+    when the next key is pressed, and both count as one.
+    """
     terminal.see("> ")
-    terminal.press("x")
-    terminal.see("x")
-    terminal.press(CTRL_C)
+    for _ in range(4):
+        terminal.press(CTRL_C)
+        if terminal.sees(sign, within=5.0):
+            return
+    terminal.see(sign)
 
 
 def test_ctrl_c_at_the_prompt_leaves_at_the_second_time(data: Path) -> None:
     with Terminal(COMMAND, cwd=ROOT, env=environment(data)) as terminal:
-        interrupt_prompt(terminal)
-        terminal.see("Ctrl-C again leaves")
+        interrupt_prompt(terminal, "Ctrl-C again leaves")
         terminal.see("> ")
         terminal.type("add milk")
         terminal.see("Added: milk.")
-        interrupt_prompt(terminal)
-        terminal.see("Ctrl-C again leaves")
-        interrupt_prompt(terminal)
+        interrupt_prompt(terminal, "Ctrl-C again leaves")
+        interrupt_prompt(terminal, "Goodbye.")
         assert terminal.end() == 0
     assert titles(data) == ["milk"]
 

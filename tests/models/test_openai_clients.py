@@ -155,6 +155,17 @@ async def test_a_client_may_bring_its_key_later(server: OpenAIServer) -> None:
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+async def test_a_client_with_other_credentials_is_used_as_it_is(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server.script([Status(401, {"error": {"message": "not for models"}})])
+    async with AsyncOpenAI(admin_api_key="sk-admin", base_url=server.base_url) as client:
+        with pytest.raises(ModelUnauthorized) as caught:
+            await ask(OpenAI("m", client=client))
+    assert "answered 401: not for models (check" in str(caught.value)
+
+
 async def test_a_client_that_cannot_send_is_an_error_of_the_configuration() -> None:
     async def broken() -> str:
         return ""

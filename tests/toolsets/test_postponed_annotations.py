@@ -17,7 +17,7 @@ class Place(BaseModel):
 def test_names_of_the_module_are_found() -> None:
     @tool
     def weather(place: Place, context: ToolContext, days: int | None = None) -> str:
-        return place.city
+        return f"{place.city} {context.user} {days}"
 
     assert weather.spec.parameters["properties"] == {
         "place": {"$ref": "#/$defs/Place"},

@@ -7,8 +7,8 @@ import anyio
 
 from assistant_kit.entries import TurnFinished
 from assistant_kit.errors import AssistantKitError, DeadlineExceeded, StoreError
-from assistant_kit.run.loop import close_turn, run_turn, usage_of
-from assistant_kit.run.result import Result
+from assistant_kit.run.loop import close_turn, run_turn
+from assistant_kit.run.result import Result, usage_of
 from assistant_kit.run.turn import TurnRun
 
 _log = logging.getLogger("assistant_kit.run")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from assistant_kit.entries import Measured, ModelResponded, TurnFinished, TurnOutcome, TurnStarted
 from assistant_kit.messages import AssistantMessage, Part, text_of
-from assistant_kit.run.loop import calls_of, usage_of
-from assistant_kit.run.result import CallResult
+from assistant_kit.run.result import CallResult, calls_of, usage_of
 from assistant_kit.usage import Usage
 
 

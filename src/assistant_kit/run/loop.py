@@ -9,17 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from assistant_kit.conversation import Block
-from assistant_kit.entries import Measured, ModelResponded, ToolFinished, TurnFinished
+from assistant_kit.entries import Measured, ModelResponded, TurnFinished
 from assistant_kit.errors import OutputInvalid, StepLimitExceeded
 from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracted
 from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
 from assistant_kit.protocols.model import ModelRequest, ModelResponse
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
-from assistant_kit.run.result import CallResult, Result
+from assistant_kit.run.result import Result, calls_of, usage_of
 from assistant_kit.run.tool_calls import answer_calls, parsed_arguments
 from assistant_kit.run.turn import TurnRun, through
-from assistant_kit.usage import Usage
 
 _REPAIR = (
     "Your last answer does not fit the required format: {problems}\n"
@@ -161,37 +160,6 @@ def _result(run: TurnRun, response: ModelResponded, *, output: Any) -> Result[An
         turn=run.id,
         conversation=run.about.conversation,
     )
-
-
-def usage_of(entries: Sequence[Measured]) -> Usage:
-    """Return what the model calls among these entries used together."""
-    total = Usage()
-    for measured in entries:
-        if isinstance(measured.entry, ModelResponded):
-            total += measured.entry.usage
-    return total
-
-
-def calls_of(entries: Sequence[Measured]) -> tuple[CallResult, ...]:
-    """Return the tool calls among these entries with what became of them, in the order in which they were asked for."""
-    finished = {m.entry.call_id: m.entry for m in entries if isinstance(m.entry, ToolFinished)}
-    calls: list[CallResult] = []
-    for measured in entries:
-        if not isinstance(measured.entry, ModelResponded):
-            continue
-        for item in measured.entry.items:
-            if isinstance(item, ToolCall):
-                end = finished.get(item.call_id)
-                calls.append(
-                    CallResult(
-                        call_id=item.call_id,
-                        tool=item.name,
-                        arguments=item.arguments,
-                        outcome=None if end is None else end.outcome,
-                        content=() if end is None else end.content,
-                    )
-                )
-    return tuple(calls)
 
 
 def _text(response: ModelResponded) -> str:

@@ -1,10 +1,11 @@
 """What a run returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from assistant_kit.entries import FinishReason
-from assistant_kit.messages import Item, Outcome, Part, text_of
+from assistant_kit.entries import FinishReason, Measured, ModelResponded, ToolFinished
+from assistant_kit.messages import Item, Outcome, Part, ToolCall, text_of
 from assistant_kit.usage import Usage
 
 OutputT = TypeVar("OutputT")
@@ -50,3 +51,34 @@ class Result(Generic[OutputT]):
     def waiting_for(self) -> tuple[CallResult, ...]:
         """The calls that wait for approval."""
         return tuple(call for call in self.tool_calls if call.outcome is None)
+
+
+def usage_of(entries: Sequence[Measured]) -> Usage:
+    """Return what the model calls among these entries used together."""
+    total = Usage()
+    for measured in entries:
+        if isinstance(measured.entry, ModelResponded):
+            total += measured.entry.usage
+    return total
+
+
+def calls_of(entries: Sequence[Measured]) -> tuple[CallResult, ...]:
+    """Return the tool calls among these entries with what became of them, in the order in which they were asked for."""
+    finished = {m.entry.call_id: m.entry for m in entries if isinstance(m.entry, ToolFinished)}
+    calls: list[CallResult] = []
+    for measured in entries:
+        if not isinstance(measured.entry, ModelResponded):
+            continue
+        for item in measured.entry.items:
+            if isinstance(item, ToolCall):
+                end = finished.get(item.call_id)
+                calls.append(
+                    CallResult(
+                        call_id=item.call_id,
+                        tool=item.name,
+                        arguments=item.arguments,
+                        outcome=None if end is None else end.outcome,
+                        content=() if end is None else end.content,
+                    )
+                )
+    return tuple(calls)

@@ -38,7 +38,6 @@ class Journal:
         self._running = 0
         self._lock = Lock(fast_acquire=True)
         self._begun = time.monotonic()
-        self._finished = record is not None and record.finished is not None
         self.released = False
         self.state: TurnState = lease.state
 
@@ -102,10 +101,7 @@ class Journal:
         return decided if decided is not None and decided.arguments_hash == arguments_hash else None
 
     async def finish(self, entry: TurnFinished) -> None:
-        """Record the end of the turn, or its pause; the first end counts."""
-        if self._finished:
-            return
-        self._finished = True
+        """Record the end of the turn, or its pause; durable on return."""
         waiting = entry.outcome == "waiting"
         record_id = f"{entry.turn}/waiting/{self._seq}" if waiting else _record_id(entry)
         self._pending.append(_record(Measured(entry=entry, tokens=0, counted_by=""), record_id))

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import AsyncResource, ByteReceiveStream, ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -116,6 +117,8 @@ class Outbox:
     async def _write(self, text: bytes) -> bool:
         try:
             await self._stdin.send(text)
+            await anyio.lowlevel.checkpoint()  # asyncio hears of a broken pipe a turn of its loop later
+            await self._stdin.send(b"")
         except _BROKEN:
             return False
         return True
