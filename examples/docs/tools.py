@@ -43,11 +43,14 @@ async def price(lines: list[Line], coupon: str | None = None) -> dict[str, float
 # --8<-- [end:types]
 
 
+LIMIT = 100
+
+
 # --8<-- [start:effect]
 @tool(effect=keyed(24 * 3600), needs_approval=False)
 async def pay(amount: float, context: ToolContext) -> str:
     """Pay an amount from the user's account."""
-    if amount > 100:
+    if amount > LIMIT:
         raise ToolError("Payments above 100 need a new sign-in. Ask the user to sign in.")
     # A payment service drops repeats of a key that it has seen: hand it over.
     return f"paid {amount} for {context.user}, key of {len(context.idempotency_key)} letters"

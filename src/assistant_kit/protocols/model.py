@@ -69,8 +69,9 @@ class Model(Protocol):
         """Answer a request.
 
         `emit` takes each delta as it comes when `request.stream` is true and is not called otherwise. A response is
-        whole: an answer that was cut off is a `ModelBroke`, and every failure is a `ModelError`. Leaving by
-        cancellation stops the work.
+        whole: an answer that was cut off is a `ModelBroke`, and every failure on the way is a `ModelError`. What is
+        wrong before anything is sent may be a `ConfigurationError` or an `InputError`. Leaving by cancellation stops
+        the work.
         """
         ...
 

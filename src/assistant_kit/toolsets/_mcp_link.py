@@ -120,8 +120,7 @@ class Link:
                 self.ready.set()
                 await ended.wait()
                 self._scope.deadline = anyio.current_time() + EXIT_TIMEOUT
-        # Python 3.11 does not trace the way that a cancellation takes past here.
-        except* Exception as group:  # noqa: BLE001  # pragma: no branch
+        except* Exception as group:  # noqa: BLE001  (of a connection; whoever waits for it gets it)
             failure = _cause(group)
         return failure
 

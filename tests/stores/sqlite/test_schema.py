@@ -168,10 +168,22 @@ async def test_a_new_file_that_another_process_locks_is_busy(tmp_path: Path) -> 
     await use(path)
 
 
-async def test_the_switch_to_wal_waits_for_another_process(tmp_path: Path) -> None:
+async def test_a_new_file_is_opened_as_soon_as_another_process_lets_go_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    async with anyio.create_task_group() as tasks:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # lets others look, but not change the mode
+            tasks.start_soon(use, path)
+            await anyio.wait_all_tasks_blocked()
+
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_a_new_file_that_another_process_does_not_let_go_of_is_busy(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # lets others look, but not change the mode
+        other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(StoreBusy):
             await use(path, busy_timeout=0.1)

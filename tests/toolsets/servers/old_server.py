@@ -26,7 +26,8 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         case "tools/call":
             if "grow" in params["arguments"]:
                 TOOLS.append({**TOOLS[0], "name": "grown"})
-                say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+                for what in ("resources", "tools"):
+                    say({"jsonrpc": "2.0", "method": f"notifications/{what}/list_changed"})
             return {"content": [{"type": "text", "text": json.dumps({**params["arguments"], **ABOUT})}]}
         case "notifications/initialized":
             return None

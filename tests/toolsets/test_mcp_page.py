@@ -1,0 +1,74 @@
+"""The code that docs/mcp.md shows."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from assistant_kit.errors import OutcomeUnknown, ToolError
+from assistant_kit.messages import Json, text_of
+from assistant_kit.protocols.toolset import ToolContext
+from assistant_kit.tool_spec import keyed
+from assistant_kit.toolsets.mcp import MCPServer
+from tests.toolsets.servers.control import command, context
+from tests.toolsets.servers.tool_server import make_server
+
+pytestmark = pytest.mark.anyio
+
+
+def targets() -> list[MCPServer]:
+    # --8<-- [start:targets]
+    files = MCPServer(["npx", "-y", "@modelcontextprotocol/server-filesystem", "/srv/files"], name="files")
+    search = MCPServer("https://tools.example/mcp", headers={"Authorization": "Bearer …"})
+    # --8<-- [end:targets]
+    return [files, search]
+
+
+async def test_targets_are_named() -> None:
+    assert [server.name for server in targets()] == ["files", "tools.example"]
+
+
+async def test_effects_are_declared() -> None:
+    target = command("tool_server")
+    # --8<-- [start:effects]
+    server = MCPServer(
+        target,
+        effects={"weather": "read", "add": keyed(86_400)},
+        needs_approval={"die"},
+        call_timeout=30.0,
+    )
+    # --8<-- [end:effects]
+    async with server:
+        specs = {spec.name: spec for spec in await server.tools()}
+    assert (specs["weather"].effect, specs["add"].effect, specs["refuse"].effect) == ("read", keyed(86_400), "once")
+    assert specs["die"].needs_approval
+
+
+async def test_trusted_fields_are_sent() -> None:
+    # --8<-- [start:meta]
+    def who(context: ToolContext) -> Mapping[str, Json]:
+        return {"example.org/user": context.user}
+
+    server = MCPServer(make_server(), meta=who)
+    # --8<-- [end:meta]
+    async with server:
+        about = json.loads(text_of((await server.call("about", {}, context())).content))
+    assert about["own"]["example.org/user"] == "u1"
+
+
+async def test_a_toolset_is_used_by_itself() -> None:
+    target = make_server()
+    # --8<-- [start:alone]
+    async with MCPServer(target) as server:
+        for spec in await server.tools():
+            print(spec.name, spec.effect)  # noqa: T201
+        call = ToolContext(user=None, conversation=None, call_id="1", tool="add", idempotency_key="1")
+        try:
+            output = await server.call("add", {"a": 1, "b": 2}, call)
+        except OutcomeUnknown:
+            ...  # it may have run: look before it is called again
+        except ToolError:
+            ...  # it has not run, or may be called again
+        else:
+            assert text_of(output.content) == "3"
+    # --8<-- [end:alone]
