@@ -91,7 +91,7 @@ class DuplicateTool(ConfigurationError):
     def __init__(self, name: str, origins: Sequence[str]) -> None:
         super().__init__(f"two tools are named {name!r}: {' and '.join(origins)}; rename one of them")
         self.name = name
-        self.origins = tuple(origins)
+        self.origins: tuple[str, ...] = tuple(origins)
 
 
 class InvalidTool(ConfigurationError):
@@ -227,7 +227,7 @@ class ApprovalPending(RunError):
             "approve or deny each call, then go on"
         )
         self.conversation = conversation
-        self.call_ids = tuple(call_ids)
+        self.call_ids: tuple[str, ...] = tuple(call_ids)
 
 
 class Interrupted(RunError):

@@ -15,7 +15,7 @@ from examples.todo_chatbot.mcp_server.server import make_server
 from examples.todo_chatbot.services.task_service import TaskService
 
 pytestmark = pytest.mark.anyio
-KEY = "assistant_kit/idempotency_key"
+KEY = "assistant-kit/idempotency-key"
 
 
 @asynccontextmanager

@@ -137,7 +137,7 @@ async def test_a_call_that_may_be_repeated_fails_plainly_when_its_time_is_over(u
 async def test_the_idempotency_key_is_sent_and_user_and_conversation_are_not(server: MCPServer) -> None:
     async with server:
         about = json.loads(await ask(server, "about"))
-    assert about["own"] == {"assistant_kit/idempotency_key": "key-1"}
+    assert about["own"] == {"assistant-kit/idempotency-key": "key-1"}
 
 
 async def test_the_application_may_add_fields_to_a_call() -> None:
@@ -146,7 +146,7 @@ async def test_the_application_may_add_fields_to_a_call() -> None:
 
     async with MCPServer(make_server(), meta=user) as server:
         about = json.loads(await ask(server, "about"))
-    assert about["own"] == {"assistant_kit/idempotency_key": "key-1", "example.org/user": "u1"}
+    assert about["own"] == {"assistant-kit/idempotency-key": "key-1", "example.org/user": "u1"}
 
 
 async def test_the_servers_hints_count_when_the_application_trusts_them(local: MCPServer) -> None:

@@ -19,7 +19,7 @@ from examples.todo_chatbot.services.task_service import (
     TaskServiceError,
 )
 
-IDEMPOTENCY_KEY = "assistant_kit/idempotency_key"  # in the `_meta` of a call, the same when the call is repeated
+IDEMPOTENCY_KEY = "assistant-kit/idempotency-key"  # in the `_meta` of a call, the same when the call is repeated
 
 Title = Annotated[str, Field(description=f"What is to be done, up to {TITLE_LIMIT} characters")]
 Description = Annotated[str, Field(description=f"Details, up to {DESCRIPTION_LIMIT} characters")]

@@ -41,13 +41,14 @@ class FunctionTool(Generic[P, R]):
         """Derive name, description and schema. Raises InvalidTool."""
         inner = _usable(function)
         update_wrapper(self, inner)
-        self.__wrapped__ = self.function = function
+        self.function: Callable[P, R] = function
+        self.__wrapped__: Callable[P, R] = function  # for inspect.signature
         self._is_async = inspect.iscoroutinefunction(inner)
         documentation = documented(_docstring(inner))
         parameters = parameters_of(function, documentation.parameters)
         self._context_names = parameters.context
         self._arguments = arguments_of(function, parameters)
-        self.spec = ToolSpec(
+        self.spec: ToolSpec = ToolSpec(
             name=_name(options.name, function, inner),
             description=options.description if options.description is not None else documentation.summary,
             parameters=self._arguments.schema,

@@ -31,7 +31,7 @@ from assistant_kit.toolsets._mcp_results import tool_output
 from assistant_kit.toolsets._mcp_targets import Target, endpoint
 from assistant_kit.toolsets._mcp_tools import Offer, Terms
 
-IDEMPOTENCY_KEY = "assistant_kit/idempotency_key"
+IDEMPOTENCY_KEY = "assistant-kit/idempotency-key"
 """Where a server finds, in the `_meta` of a call, what stays the same when the call is repeated."""
 
 Meta: TypeAlias = Callable[[ToolContext], Mapping[str, Json]]
