@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import anyio
 
 from assistant_kit.errors import StoreUnavailable
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, Record, Store, UserStore
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, Store, UserStore
 
 T = TypeVar("T")
 When = Literal["before", "after"]
@@ -20,6 +20,7 @@ class FaultyStore:
         self.fail_at = fail_at
         self.when: When = when
         self.once = once
+        self.fail_reads = False
         self.writes = 0
         self.awaited: dict[int, anyio.Event] = {}
 
@@ -51,8 +52,8 @@ class _FaultyUserStore:
         self._faults = faults
         self._store = store
 
-    async def claim(self, conversation: str, *, owner: str, ttl: float) -> Lease:
-        return await self._faults.write(lambda: self._store.claim(conversation, owner=owner, ttl=ttl))
+    async def claim(self, conversation: str, *, owner: str, ttl: float, begin: NewRecord | None = None) -> Lease:
+        return await self._faults.write(lambda: self._store.claim(conversation, owner=owner, ttl=ttl, begin=begin))
 
     async def renew(self, lease: Lease, *, ttl: float) -> None:
         await self._faults.write(lambda: self._store.renew(lease, ttl=ttl))
@@ -72,6 +73,8 @@ class _FaultyUserStore:
         max_tokens: int | None = None,
         limit: int | None = None,
     ) -> Sequence[Record]:
+        if self._faults.fail_reads:
+            raise StoreUnavailable("the connection is gone")
         return await self._store.read(conversation, after=after, before=before, max_tokens=max_tokens, limit=limit)
 
     async def locate(self, conversation: str, record_id: str) -> int | None:

@@ -119,7 +119,7 @@ async def test_a_repeated_request_id_of_a_failed_turn_says_how_it_ended() -> Non
 async def test_a_repeated_request_id_of_an_interrupted_turn_goes_on_with_it() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    await interrupted(store, clock, ["never stored"], fail_at=3, request_id="r1")
+    await interrupted(store, clock, ["never stored"], fail_at=2, request_id="r1")
     with ScriptedModel(["answer"]) as model:
         chat = assistant_on(store, model).conversation("c", user="u")
         result = await chat.run("x", request_id="r1")
@@ -146,7 +146,7 @@ async def interrupted(
 async def test_an_interrupted_turn_is_finished_before_the_next_one() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    await interrupted(store, clock, ["never stored"], fail_at=3)
+    await interrupted(store, clock, ["never stored"], fail_at=2)
     with ScriptedModel(["first", "second"]) as model:
         chat = assistant_on(store, model).conversation("c", user="u")
         result = await chat.run("y")
@@ -160,7 +160,7 @@ async def test_an_interrupted_turn_that_fails_again_is_closed_and_does_not_stand
 ) -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    await interrupted(store, clock, ["never stored"], fail_at=3)
+    await interrupted(store, clock, ["never stored"], fail_at=2)
     with ScriptedModel([Fail(ModelBroke("cut", model="m")), "second"]) as model, caplog.at_level(logging.WARNING):
         chat = assistant_on(store, model).conversation("c", user="u")
         await chat.run("y")
@@ -171,15 +171,37 @@ async def test_an_interrupted_turn_that_fails_again_is_closed_and_does_not_stand
 async def test_a_store_that_fails_during_recovery_is_told_to_the_caller() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    await interrupted(store, clock, ["never stored"], fail_at=3)
+    await interrupted(store, clock, ["never stored"], fail_at=2)
     with ScriptedModel(["first"]) as model, pytest.raises(StoreUnavailable):
         await assistant_on(FaultyStore(store, fail_at=2), model).run("y", user="u", conversation="c")
+
+
+async def test_a_new_request_id_after_an_interrupted_turn_is_a_new_turn() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=2)
+    with ScriptedModel(["first", "second"]) as model:
+        chat = assistant_on(store, model).conversation("c", user="u")
+        assert (await chat.run("y", request_id="r9")).output == "second"
+        assert (await chat.run("y", request_id="r9")).output == "second"
+
+
+async def test_a_history_that_cannot_be_read_ends_the_turn_as_failed() -> None:
+    store = FaultyStore(MemoryStore())
+    with ScriptedModel(["first"]) as model:
+        chat = assistant_on(store, model).conversation("c", user="u")
+        await chat.run("x")
+        store.fail_reads = True
+        with pytest.raises(StoreUnavailable):
+            await chat.run("y")
+        store.fail_reads = False
+        assert [turn.outcome for turn in await chat.history()] == ["completed", "failed"]
 
 
 async def test_resume_finishes_an_interrupted_turn_and_refuses_when_there_is_none() -> None:
     clock = Clock()
     store = MemoryStore(clock=clock)
-    await interrupted(store, clock, ["never stored"], fail_at=3)
+    await interrupted(store, clock, ["never stored"], fail_at=2)
     with ScriptedModel(["first"]) as model:
         chat = assistant_on(store, model).conversation("c", user="u")
         assert (await chat.resume()).output == "first"
@@ -216,7 +238,7 @@ async def test_an_interrupted_turn_that_comes_to_wait_for_approval_holds_the_nex
 
     clock = Clock()
     store = MemoryStore(clock=clock)
-    await interrupted(store, clock, ["never stored"], delete, fail_at=3)
+    await interrupted(store, clock, ["never stored"], delete, fail_at=2)
     with ScriptedModel([CallTools(Call("delete"))]) as model:
         chat = assistant_on(store, model, delete).conversation("c", user="u")
         with pytest.raises(ApprovalPending):

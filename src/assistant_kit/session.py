@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import anyio
 
 from assistant_kit.conversation import Turn, measure, turns_of
-from assistant_kit.entries import ApprovalDecided, Measured, TurnStarted
+from assistant_kit.entries import ApprovalDecided, Measured, TurnFinished, TurnStarted
 from assistant_kit.errors import (
     ApprovalPending,
     AssistantKitError,
@@ -22,7 +22,7 @@ from assistant_kit.errors import (
 from assistant_kit.events import Complete, Event, Token
 from assistant_kit.journal_json import decode
 from assistant_kit.messages import UserMessage
-from assistant_kit.protocols.store import Lease, Record, UserStore
+from assistant_kit.protocols.store import Lease, NewRecord, Record, UserStore
 from assistant_kit.replay import record_of
 from assistant_kit.run.conduct import conduct
 from assistant_kit.run.emitter import ignore
@@ -32,7 +32,8 @@ from assistant_kit.run.result import Result, calls_of
 from assistant_kit.run.tool_calls import call_digest
 from assistant_kit.run.turn import Circumstances, TurnRun
 from assistant_kit.runtimes.ephemeral import Ephemeral
-from assistant_kit.runtimes.journal import Journal
+from assistant_kit.runtimes.journal import Journal, new_record
+from assistant_kit.usage import Usage
 
 _log = logging.getLogger("assistant_kit.run")
 _PAGE = 64
@@ -63,16 +64,27 @@ class Session:
 
         Raises ConversationBusy, ApprovalPending, Interrupted and all that ends a run.
         """
+        turn = os.urandom(16).hex()
+        started = measure(TurnStarted(turn=turn, input=message, request_id=request_id), self._about.counter)
+        run = TurnRun(self._about, runtime=Ephemeral(), started=started)
+        # What cannot be sent at all is refused before it is stored.
+        run.pack()
+        record_id = _record_id(turn, request_id)
 
         async def work(holding: Holding) -> Result[Any]:
-            if request_id is not None:
-                recorded = await self._recorded(holding, request_id)
-                if recorded is not None:
-                    return recorded
-            await self._settle(holding)
-            return await self._new_turn(holding, message, request_id)
+            if not holding.lease.begun:
+                if request_id is not None:
+                    recorded = await self._recorded(holding, request_id)
+                    if recorded is not None:
+                        return recorded
+                await self._settle(holding)
+                holding.journal = journal = Journal(self._store, holding.lease)
+                await journal.begin(started, record_id=record_id)
+            else:
+                holding.journal = journal = Journal(self._store, holding.lease)
+            return await self._conduct(run, journal)
 
-        return await self._leased(work)
+        return await self._leased(work, begin=new_record(started, record_id))
 
     async def resume(self) -> Result[Any]:
         """Go on with the turn that was interrupted or waited for a decision. Raises InputError if there is none."""
@@ -109,16 +121,14 @@ class Session:
 
         await self._leased(work)
 
-    async def _new_turn(self, holding: Holding, message: UserMessage, request_id: str | None) -> Result[Any]:
-        turn = os.urandom(16).hex()
-        entry = TurnStarted(turn=turn, input=message, request_id=request_id)
-        started = measure(entry, self._about.counter)
-        journal = holding.journal = Journal(self._store, holding.lease)
-        history = await self._history(None) if holding.lease.seq else ()
-        run = TurnRun(self._about, runtime=journal, history=history, started=started)
-        # What cannot be sent at all is refused before it is stored.
-        run.pack()
-        await journal.begin(started, record_id=_record_id(turn, request_id))
+    async def _conduct(self, run: TurnRun, journal: Journal) -> Result[Any]:
+        """Run a turn that has just begun."""
+        try:
+            history = await self._history(journal.seq) if journal.seq > 1 else ()
+        except AssistantKitError as error:
+            await journal.finish(TurnFinished(turn=run.id, outcome="failed", usage=Usage(), reason=str(error)))
+            raise
+        run.continue_with(journal, history)
         return await conduct(run)
 
     async def _settle(self, holding: Holding) -> None:
@@ -190,9 +200,9 @@ class Session:
         records = await self._store.read(self._conversation, after=after, before=before, max_tokens=max_tokens)
         return [_decoded(record, self._conversation) for record in records]
 
-    async def _leased(self, work: Callable[[Holding], Awaitable[T]]) -> T:
+    async def _leased(self, work: Callable[[Holding], Awaitable[T]], *, begin: NewRecord | None = None) -> T:
         """Do work under a lease that is renewed meanwhile and given up afterwards; without it the work stops."""
-        holding = Holding(await self._claim())
+        holding = Holding(await self._claim(begin))
         outcome: list[T] = []
         failures: list[Exception] = []
         try:
@@ -221,13 +231,15 @@ class Session:
             except StoreError as error:
                 _log.warning("the lease on %r is not renewed: %s", self._conversation, error)
 
-    async def _claim(self) -> Lease:
+    async def _claim(self, begin: NewRecord | None) -> Lease:
         now = anyio.current_time()
         give_up = min(now + self._settings.wait, self._about.deadline.at)
         delay = 0.02
         while True:
             try:
-                return await self._store.claim(self._conversation, owner=self._owner, ttl=self._settings.ttl)
+                return await self._store.claim(
+                    self._conversation, owner=self._owner, ttl=self._settings.ttl, begin=begin
+                )
             except ConversationBusy as busy:
                 now = anyio.current_time()
                 if now >= give_up:

@@ -41,7 +41,8 @@ class Lease:
     """The right to write to a conversation. `fence` grows with every claim.
 
     `seq` is the number of records when the lease was taken, `at` the store's time then; `open_turn` is the seq of the
-    first record of the turn that is not finished, if `state` is not `idle`.
+    first record of the turn that is not finished, if `state` is not `idle`. `begun` tells whether the claim has begun
+    a turn. A lease that was given up is lost.
     """
 
     conversation: str
@@ -51,6 +52,7 @@ class Lease:
     at: float
     state: TurnState = "idle"
     open_turn: int | None = None
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +86,13 @@ class Append:
 class UserStore(Protocol):
     """The journals of one user. A foreign conversation behaves as one that does not exist."""
 
-    async def claim(self, conversation: str, *, owner: str, ttl: float) -> Lease:
-        """Take the lease for `ttl` seconds, making the conversation when it is new.
+    async def claim(self, conversation: str, *, owner: str, ttl: float, begin: NewRecord | None = None) -> Lease:
+        """Take the lease for `ttl` seconds, making the conversation when it is new; durable on return.
 
-        The store's own clock decides. The same `owner` may claim again: that is a new fence.
-        Raises ConversationBusy with the seconds after which the holder's lease ends.
+        The store's own clock decides. The same `owner` may claim again: that is a new fence. `begin` is the first
+        record of a turn: it is appended in the same write, and the conversation is then `open` with it as
+        `open_turn`, unless a turn is unfinished already or a record of this id is there; the lease tells by `begun`.
+        Raises ConversationBusy with the seconds after which the holder's lease ends, InputError.
         """
         ...
 

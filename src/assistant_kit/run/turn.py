@@ -65,6 +65,11 @@ class TurnRun:
         self._current = turns_of(self.entries, about.counter)[-1]
         self._recent: list[Measured] = []
 
+    def continue_with(self, runtime: Runtime, history: Sequence[Turn]) -> None:
+        """Record from now on by `runtime`; `history` is what was said before."""
+        self.runtime = runtime
+        self._history = history
+
     def add(self, *entries: Measured) -> None:
         """Add what has happened."""
         self.entries += entries

@@ -48,7 +48,7 @@ class Journal:
 
     async def begin(self, started: Measured, *, record_id: str) -> None:
         """Record that the turn has started; durable on return."""
-        self._pending.append(_record(started, record_id))
+        self._pending.append(new_record(started, record_id))
         self._open_turn = self._seq + 1
         await self._flush("open")
 
@@ -57,7 +57,7 @@ class Journal:
         if self._record is not None and (recorded := self._record.steps.get(key)):
             return recorded
         measured = await run()
-        self._pending.append(_record(measured, _record_id(measured.entry)))
+        self._pending.append(new_record(measured, _record_id(measured.entry)))
         if isinstance(measured.entry, ToolFinished):
             self._running -= 1
             if self._running > 0:
@@ -70,7 +70,7 @@ class Journal:
         """Record that these tools are about to be called; durable on return."""
         claims = [self._claim(call) for call in calls]
         self._pending += [
-            _record(Measured(entry=claim.started, tokens=0, counted_by=""), _record_id(claim.started))
+            new_record(Measured(entry=claim.started, tokens=0, counted_by=""), _record_id(claim.started))
             for claim in claims
             if claim.standing == "run"
         ]
@@ -104,12 +104,12 @@ class Journal:
         """Record the end of the turn, or its pause; durable on return."""
         waiting = entry.outcome == "waiting"
         record_id = f"{entry.turn}/waiting/{self._seq}" if waiting else _record_id(entry)
-        self._pending.append(_record(Measured(entry=entry, tokens=0, counted_by=""), record_id))
+        self._pending.append(new_record(Measured(entry=entry, tokens=0, counted_by=""), record_id))
         await self._flush("waiting" if waiting else "idle", release=self._release)
 
     async def decide(self, decision: ApprovalDecided) -> None:
         """Record a decision on a call of a turn that waits, and give the lease up; durable on return."""
-        self._pending.append(_record(Measured(entry=decision, tokens=0, counted_by=""), _record_id(decision)))
+        self._pending.append(new_record(Measured(entry=decision, tokens=0, counted_by=""), _record_id(decision)))
         await self._flush("waiting", release=True)
 
     async def _flush(self, state: TurnState, *, release: bool = False) -> None:
@@ -150,7 +150,8 @@ class Journal:
         self.released = self.released or append.release
 
 
-def _record(measured: Measured, record_id: str) -> NewRecord:
+def new_record(measured: Measured, record_id: str) -> NewRecord:
+    """Return an entry as a store takes it."""
     return NewRecord(record_id=record_id, kind=measured.entry.kind, body=encode(measured), tokens=measured.tokens)
 
 

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from assistant_kit.errors import InputError
-from assistant_kit.protocols.store import Append, Record
+from assistant_kit.protocols.store import Append, Lease, NewRecord, Record
 
 MAX_NAME = 255
 """Characters of a user, a conversation, an owner or a record id: short enough for an index of any database."""
@@ -30,11 +31,25 @@ def _has_utf8(name: str) -> bool:
     return True
 
 
-def check_claim(conversation: str, owner: str, ttl: float) -> None:
+def check_claim(conversation: str, owner: str, ttl: float, begin: NewRecord | None) -> None:
     """Refuse a claim that makes no sense. Raises InputError."""
     check_name("conversation", conversation)
     check_name("owner", owner)
     check_ttl(ttl)
+    if begin is not None:
+        _check_record(begin)
+
+
+def beginning(lease: Lease, begin: NewRecord) -> Append:
+    """Return the write that begins a turn under a lease that has just been taken."""
+    return Append(
+        lease=lease, expected_seq=lease.seq, records=(begin,), state="open", open_turn=lease.seq + 1, release=False
+    )
+
+
+def begun(lease: Lease) -> Lease:
+    """Return the lease after the write that begins a turn."""
+    return replace(lease, seq=lease.seq + 1, state="open", open_turn=lease.seq + 1, begun=True)
 
 
 def check_ttl(ttl: float) -> None:
@@ -47,12 +62,16 @@ def check_append(write: Append) -> None:
     """Refuse a write that no conversation can take. Raises InputError."""
     seen: set[str] = set()
     for record in write.records:
-        check_name("record id", record.record_id)
+        _check_record(record)
         if record.record_id in seen:
             raise InputError(f"record id {record.record_id!r} stands twice in one append")
-        if not 0 <= record.tokens <= MAX_TOKENS:
-            raise InputError(f"record {record.record_id!r} has {record.tokens} tokens: it may have 0 to {MAX_TOKENS}")
         seen.add(record.record_id)
+
+
+def _check_record(record: NewRecord) -> None:
+    check_name("record id", record.record_id)
+    if not 0 <= record.tokens <= MAX_TOKENS:
+        raise InputError(f"record {record.record_id!r} has {record.tokens} tokens: it may have 0 to {MAX_TOKENS}")
 
 
 def tail(newest_first: Iterable[Record], max_tokens: int | None) -> tuple[Record, ...]:

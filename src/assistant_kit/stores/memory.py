@@ -8,8 +8,8 @@ from operator import attrgetter
 from threading import Lock
 
 from assistant_kit.errors import ConversationBusy, ConversationConflict, ConversationNotFound, LeaseLost
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, Record, TurnState, UserStore
-from assistant_kit.stores._rules import Clock, check_append, check_claim, check_name, check_ttl, tail
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, TurnState, UserStore
+from assistant_kit.stores._rules import Clock, beginning, begun, check_append, check_claim, check_name, check_ttl, tail
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,9 +79,9 @@ class _UserStore:
         self._state = state
         self._user = user
 
-    async def claim(self, conversation: str, *, owner: str, ttl: float) -> Lease:
+    async def claim(self, conversation: str, *, owner: str, ttl: float, begin: NewRecord | None = None) -> Lease:
         """Take the lease, making the conversation when it is new. Raises ConversationBusy, InputError."""
-        check_claim(conversation, owner, ttl)
+        check_claim(conversation, owner, ttl, begin)
         with self._state.lock:
             now = self._state.clock.now()
             found = self._find(conversation) or self._make(conversation)
@@ -91,7 +91,7 @@ class _UserStore:
             found.owner = owner
             found.fence += 1
             found.lease_until = now + ttl
-            return Lease(
+            lease = Lease(
                 conversation=conversation,
                 owner=owner,
                 fence=found.fence,
@@ -100,6 +100,10 @@ class _UserStore:
                 state=found.state,
                 open_turn=found.open_turn,
             )
+            if begin is None or found.state != "idle" or begin.record_id in found.seq_of:
+                return lease
+            self._store(found, beginning(lease, begin))
+            return begun(lease)
 
     async def renew(self, lease: Lease, *, ttl: float) -> None:
         """Let the lease end `ttl` seconds from now. Raises LeaseLost, InputError."""

@@ -5,11 +5,12 @@ Each takes a connection and the time, and reaches a conversation through its use
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from assistant_kit.errors import ConversationBusy, ConversationConflict, ConversationNotFound, LeaseLost
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, Record
-from assistant_kit.stores._rules import tail
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record
+from assistant_kit.stores._rules import beginning, begun, tail
 
 MAX_SEQ: Final = 2**32 - 1
 """Records of one conversation: `place` has 32 bits for them."""
@@ -40,6 +41,14 @@ _ADVANCE: Final = """
     WHERE user = ? AND conversation = ? AND fence = ? AND seq = ?
     RETURNING key, total_tokens
 """
+_UNBEGIN: Final = """
+    UPDATE conversations AS c
+    SET seq = seq - 1, state = 'idle', open_turn = NULL,
+        total_tokens = total_tokens - (SELECT tokens FROM records WHERE place = (c.key << 32) + c.seq)
+    WHERE user = ? AND conversation = ? AND fence = ? AND seq = ?
+    RETURNING key
+"""
+_FORGET: Final = "DELETE FROM records WHERE place = ?"
 _INSERT: Final = """
     INSERT INTO records (place, conversation, record_id, kind, body, tokens, total_tokens, fence, at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -66,17 +75,34 @@ _FIND_FOR_DELETE: Final = """
 """
 
 
-def claim(connection: sqlite3.Connection, key: Key, owner: str, ttl: float, *, now: float, at: float) -> Lease:
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim asks for."""
+
+    key: Key
+    owner: str
+    ttl: float
+    begin: NewRecord | None
+
+
+def claim(connection: sqlite3.Connection, asked: Claim, *, now: float, at: float) -> Lease:
     """Take the lease, making the conversation when it is new. Raises ConversationBusy."""
+    key, owner, begin = asked.key, asked.owner, asked.begin
     user, conversation = key
     row = connection.execute(
-        _CLAIM, {"user": user, "conversation": conversation, "owner": owner, "ttl": ttl, "now": now, "at": at}
+        _CLAIM, {"user": user, "conversation": conversation, "owner": owner, "ttl": asked.ttl, "now": now, "at": at}
     ).fetchone()
     if row is None:
         (lease_until,) = connection.execute(_LEASE_END, key).fetchone()
         raise ConversationBusy(conversation, lease_until - now)
     fence, seq, state, open_turn = row
-    return Lease(conversation=conversation, owner=owner, fence=fence, seq=seq, at=now, state=state, open_turn=open_turn)
+    lease = Lease(
+        conversation=conversation, owner=owner, fence=fence, seq=seq, at=now, state=state, open_turn=open_turn
+    )
+    if begin is None or state != "idle" or (seq and locate(connection, key, begin.record_id) is not None):
+        return lease
+    append(connection, user, beginning(lease, begin), at)
+    return begun(lease)
 
 
 def renew(connection: sqlite3.Connection, user: str, lease: Lease, until: float) -> None:
@@ -88,6 +114,14 @@ def renew(connection: sqlite3.Connection, user: str, lease: Lease, until: float)
 def release(connection: sqlite3.Connection, user: str, lease: Lease) -> None:
     """Give the lease up if it is still the newest one."""
     connection.execute(_RELEASE, (user, lease.conversation, lease.fence))
+
+
+def undo_claim(connection: sqlite3.Connection, user: str, lease: Lease) -> None:
+    """Take back a claim that nobody has heard of, with the turn that it has begun."""
+    if lease.begun:
+        standing = connection.execute(_UNBEGIN, (user, lease.conversation, lease.fence, lease.seq)).fetchall()
+        connection.executemany(_FORGET, [((key << 32) + lease.seq,) for (key,) in standing])
+    release(connection, user, lease)
 
 
 def append(connection: sqlite3.Connection, user: str, write: Append, at: float) -> None:

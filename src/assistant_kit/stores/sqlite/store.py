@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import anyio
 
 from assistant_kit.errors import ConfigurationError, UnknownStore
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, Record, UserStore
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, UserStore
 from assistant_kit.stores._rules import Clock, check_append, check_claim, check_name, check_ttl
 from assistant_kit.stores.sqlite import journal
 from assistant_kit.stores.sqlite.file import JournalFile
@@ -83,12 +83,12 @@ class _UserStore:
         self._user = user
         self._clock = clock
 
-    async def claim(self, conversation: str, *, owner: str, ttl: float) -> Lease:
+    async def claim(self, conversation: str, *, owner: str, ttl: float, begin: NewRecord | None = None) -> Lease:
         """Take the lease, making the conversation when it is new. Raises ConversationBusy, InputError."""
-        check_claim(conversation, owner, ttl)
-        clock, key = self._clock, (self._user, conversation)
+        check_claim(conversation, owner, ttl, begin)
+        clock, asked = self._clock, journal.Claim((self._user, conversation), owner, ttl, begin)
         # The clock is read in the thread that holds the file's only write lock: so there is one order of times.
-        job = Job(lambda connection: journal.claim(connection, key, owner, ttl, now=clock.now(), at=clock.tick()))
+        job = Job(lambda connection: journal.claim(connection, asked, now=clock.now(), at=clock.tick()))
         try:
             return await self._file.write(job)
         except anyio.get_cancelled_exc_class():
@@ -154,4 +154,4 @@ class _UserStore:
 
 def _undo_claim(connection: sqlite3.Connection, *, user: str, job: Job[Lease]) -> None:
     if job.result is not None:
-        journal.release(connection, user, job.result)
+        journal.undo_claim(connection, user, job.result)

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from assistant_kit.errors import ConversationBusy, InputError, LeaseLost
-from assistant_kit.protocols.store import UserStore
+from assistant_kit.protocols.store import Lease, UserStore
 from assistant_kit.testing.conformance.store_workbench import (
     PATIENCE,
     StoreWorkbench,
@@ -33,6 +33,60 @@ class StoreLeases(StoreWorkbench):
             "idle",
             None,
         )
+
+    async def test_a_claim_may_begin_a_turn_in_the_same_write(self, alice: UserStore) -> None:
+        lease = await alice.claim("c", owner="w1", ttl=60, begin=new("t1", tokens=7))
+
+        assert (lease.begun, lease.seq, lease.state, lease.open_turn) == (True, 1, "open", 1)
+        (record,) = await alice.read("c")
+        assert (record.record_id, record.seq, record.tokens, record.total_tokens) == ("t1", 1, 7, 7)
+        await alice.append(writing(lease, 1, new("end"), state="idle", open_turn=None, release=True))
+        again = await alice.claim("c", owner="w2", ttl=60, begin=new("t2", tokens=5))
+        assert (again.begun, again.seq, again.open_turn) == (True, 3, 3)
+        assert [record.total_tokens for record in await alice.read("c")] == [7, 8, 13]
+
+    async def test_a_claim_begins_no_turn_while_one_is_unfinished(self, alice: UserStore) -> None:
+        lease = await alice.claim("c", owner="w1", ttl=60, begin=new("t1"))
+        await alice.release(lease)
+
+        taken = await alice.claim("c", owner="w2", ttl=60, begin=new("t2"))
+
+        assert (taken.begun, taken.seq, taken.state, taken.open_turn) == (False, 1, "open", 1)
+        assert ids(await alice.read("c")) == ["t1"]
+
+    async def test_a_claim_begins_no_turn_twice(self, alice: UserStore) -> None:
+        lease = await alice.claim("c", owner="w1", ttl=60, begin=new("t1"))
+        await alice.append(writing(lease, 1, new("end"), state="idle", open_turn=None, release=True))
+
+        repeated = await alice.claim("c", owner="w2", ttl=60, begin=new("t1"))
+
+        assert (repeated.begun, repeated.seq, repeated.state) == (False, 2, "idle")
+
+    async def test_a_busy_conversation_begins_no_turn(self, alice: UserStore) -> None:
+        await alice.claim("c", owner="w1", ttl=60)
+
+        with pytest.raises(ConversationBusy):
+            await alice.claim("c", owner="w2", ttl=60, begin=new("t1"))
+
+        assert not await alice.read("c")
+
+    async def test_a_turn_with_a_bad_record_is_not_begun(self, alice: UserStore) -> None:
+        with pytest.raises(InputError):
+            await alice.claim("c", owner="w1", ttl=60, begin=new("", tokens=1))
+        assert not await alice.conversations()
+
+    async def test_a_cancelled_claim_leaves_no_turn_behind(self, alice: UserStore) -> None:
+        answered: list[Lease] = []
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            answered.append(await alice.claim("c", owner="w1", ttl=60, begin=new("t1", tokens=3)))
+        for lease in answered:  # a store that never waits may answer all the same
+            await alice.release(lease)
+
+        taken = await alice.claim("c", owner="w2", ttl=60, begin=new("t2", tokens=4))
+
+        assert (taken.begun, taken.seq) == (not answered, 1)
+        assert [record.total_tokens for record in await alice.read("c")] == [3 if answered else 4]
 
     async def test_the_same_owner_may_claim_again_and_the_old_lease_is_lost(self, alice: UserStore) -> None:
         old = await claimed(alice)
