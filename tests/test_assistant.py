@@ -269,6 +269,14 @@ async def test_a_message_that_cannot_fit_is_refused_before_it_is_stored() -> Non
                 await assistant.run("x" * 1_000)
 
 
+async def test_a_conversation_handle_takes_a_time_limit_and_a_request_id() -> None:
+    with ScriptedModel(["one"]) as model:
+        async with Assistant(model, store="memory:") as assistant:
+            chat = assistant.conversation("c", user="u")
+            first = await chat.run("x", request_id="r", timeout=60)
+            assert await chat.run("x", request_id="r", timeout=60) == first
+
+
 async def test_old_turns_leave_the_request_when_the_window_is_full() -> None:
     settings = Settings(window=WindowSettings(max_tokens=500, reserved_output=100))
     with ScriptedModel([Say("y" * 100) for _ in range(6)]) as model:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assistant_kit.assistant import Assistant as Assistant
-    from assistant_kit.assistant import Conversation as Conversation
     from assistant_kit.errors import ApprovalPending as ApprovalPending
     from assistant_kit.errors import AssistantKitError as AssistantKitError
     from assistant_kit.errors import CannotFit as CannotFit
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from assistant_kit.errors import UnknownStore as UnknownStore
     from assistant_kit.errors import UnreadableEntry as UnreadableEntry
     from assistant_kit.events import Event as Event
+    from assistant_kit.handle import Conversation as Conversation
     from assistant_kit.messages import File as File
     from assistant_kit.messages import Image as Image
     from assistant_kit.messages import Text as Text
@@ -153,7 +153,7 @@ _PLACES = {
     "CallResult": "run.result",
     "CannotFit": "errors",
     "ConfigurationError": "errors",
-    "Conversation": "assistant",
+    "Conversation": "handle",
     "ConversationBusy": "errors",
     "ConversationConflict": "errors",
     "ConversationNotFound": "errors",

@@ -19,9 +19,9 @@ IN_MEMORY = "memory:"
 MEMORY_STORE = ("assistant_kit.stores.memory", "MemoryStore")
 FUNCTION_TOOLS = ("assistant_kit.toolsets.functions", "FunctionTools")
 OUTPUT_TYPE = ("assistant_kit.output_type", "output_type")
-SESSION = ("assistant_kit.session", "Session")
-RUN_ALONE = ("assistant_kit.session", "run_alone")
-READ_HISTORY = ("assistant_kit.session", "read_history")
+ASSEMBLY = ("assistant_kit.assembly", "Assembly")
+CONVERSATION = ("assistant_kit.handle", "Conversation")
+SYNC = ("assistant_kit.sync", "sync_assistant")
 UPPER_BOUND = ("assistant_kit.token_counters.upper_bound", "UpperBound")
 BACKGROUND_COUNTER = ("assistant_kit.token_counters.background", "BackgroundCounter")
 

@@ -74,6 +74,15 @@ class Portal:
             raise
 
 
+class Opens(Runs[OutputT], AbstractAsyncContextManager[object], Protocol[OutputT]):
+    """What runs turns and is entered before."""
+
+
+def sync_assistant(assistant: "Opens[OutputT]") -> "SyncAssistant[OutputT]":
+    """Return the facade without `await` of an assistant, with a loop of its own."""
+    return SyncAssistant(assistant, Portal(assistant))
+
+
 class SyncStream(Generic[OutputT]):
     """The events of a run, as they come; a context manager and iterator."""
 

@@ -1,12 +1,12 @@
 """Assistants that talk to the test server, and the ways to talk to them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from assistant_kit.assistant import Assistant, ToolSource
+from assistant_kit.assistant import Assistant
 from assistant_kit.entries import Entry
 from assistant_kit.events import Event
 from assistant_kit.journal_json import decode
@@ -14,10 +14,12 @@ from assistant_kit.messages import UserInput
 from assistant_kit.models.openai import OpenAI, OpenAIChat, OpenAIResponses
 from assistant_kit.policies.retry import Retry
 from assistant_kit.protocols.policy import Policy
+from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.run.result import Result
 from assistant_kit.settings import Settings
 from assistant_kit.stores.sqlite import SQLiteStore
 from assistant_kit.token_counters.upper_bound import UpperBound
+from assistant_kit.tool_spec import HostedTool
 from tests.openai_server import OpenAIServer, Request
 
 OutputT = TypeVar("OutputT")
@@ -57,7 +59,7 @@ async def opened(
     way: Way,
     folder: Path,
     *,
-    tools: Sequence[ToolSource] = (),
+    tools: Sequence[Callable[..., Any] | Toolset | HostedTool] = (),
     settings: Settings | None = None,
     instructions: str = "Be brief.",
     policies: Sequence[Policy] = IMPATIENT,

@@ -32,13 +32,12 @@ class HistoryTurn:
 
 
 def history_of(entries: Sequence[Measured]) -> tuple[HistoryTurn, ...]:
-    """Return the turns among these entries; one whose beginning is missing is left out."""
+    """Return the turns of these entries, which begin with the beginning of a turn."""
     turns: list[list[Measured]] = []
     for measured in entries:
         if isinstance(measured.entry, TurnStarted):
             turns.append([])
-        if turns:
-            turns[-1].append(measured)
+        turns[-1].append(measured)
     return tuple(_turn(turn) for turn in turns)
 
 

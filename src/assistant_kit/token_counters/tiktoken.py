@@ -91,8 +91,7 @@ class TiktokenCounter:
 
     def __init__(self, encoding: EncodingName = "o200k_base", *, path: str | Path | None = None) -> None:
         self._encoding = _load(encoding, None if path is None else Path(path))
-        encode = self._encoding.encode_ordinary
-        self._count_short = lru_cache(maxsize=REMEMBERED)(lambda text: len(encode(text)))
+        self._count_short = lru_cache(maxsize=REMEMBERED)(self._tokenize)
 
     @property
     def name(self) -> str:
@@ -114,6 +113,9 @@ class TiktokenCounter:
             return self._count_short(text)
         if size > TOO_LONG:
             return len(text.encode("utf-8", "surrogatepass"))
+        return self._tokenize(text)
+
+    def _tokenize(self, text: str) -> int:
         return len(self._encoding.encode_ordinary(text))
 
 

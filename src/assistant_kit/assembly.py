@@ -1,0 +1,191 @@
+"""An assistant's parts, put together: what stands behind the facade."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import anyio
+
+from assistant_kit import registry
+from assistant_kit.context_window import Window
+from assistant_kit.deadline import Deadline
+from assistant_kit.errors import ConfigurationError, InputError
+from assistant_kit.events import Event
+from assistant_kit.messages import UserInput, user_message
+from assistant_kit.policies.retry import Retry
+from assistant_kit.protocols.model import Model
+from assistant_kit.protocols.output import Output
+from assistant_kit.protocols.policy import Policy
+from assistant_kit.protocols.store import Store, UserStore
+from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.run.emitter import ignore
+from assistant_kit.run.options import RunOptions
+from assistant_kit.run.result import Result
+from assistant_kit.run.stream import RunStream
+from assistant_kit.run.toolbox import Toolbox
+from assistant_kit.run.turn import Circumstances, Parts
+from assistant_kit.session import Session, run_alone
+from assistant_kit.settings import Settings
+from assistant_kit.tool_spec import HostedTool, ToolSpec
+
+OutputT = TypeVar("OutputT")
+ToolSource: TypeAlias = Callable[..., Any] | Toolset | HostedTool
+Emit: TypeAlias = Callable[[Event], None]
+
+
+class Assembly(Generic[OutputT]):
+    """The parts of an assistant; the parameters are those of `Assistant`."""
+
+    def __init__(
+        self,
+        model: str | Model,
+        *,
+        output_type: type[Any],
+        instructions: str,
+        tools: Sequence[ToolSource],
+        store: str | Store | None,
+        settings: Settings | None,
+        policies: Sequence[Policy] | None,
+        token_counter: TokenCounter | None,
+    ) -> None:
+        """Make what was given by name. Raises ConfigurationError."""
+        self._owned: list[Model | Store] = []
+        made = registry.make_model(model) if isinstance(model, str) else model
+        output: Output[Any] | None = None if output_type is str else registry.load(registry.OUTPUT_TYPE)(output_type)
+        self._parts = Parts(
+            model=made,
+            instructions=instructions,
+            output=output,
+            settings=Settings() if settings is None else settings,
+            policies=(Retry(),) if policies is None else tuple(policies),
+        )
+        self._store: Store | None = registry.make_store(store) if isinstance(store, str) else store
+        if made is not model:
+            self._owned.append(made)
+        if self._store is not None and self._store is not store:
+            self._owned.append(self._store)
+        self._toolbox = _toolbox(tools)
+        self._given_counter = token_counter
+        self._window: tuple[TokenCounter, Window] | None = None
+        self._opened: AsyncExitStack | None = None
+
+    async def open(self) -> None:
+        """Connect the toolsets. Raises ToolsetError, ConfigurationError."""
+        if self._opened is not None:
+            message = "this assistant is open already: enter it once, and use it from as many tasks as you like"
+            raise ConfigurationError(message)
+        async with AsyncExitStack() as stack:
+            for toolset in self._toolbox.toolsets:
+                await stack.enter_async_context(toolset)
+            # Two tools of one name are found when they are first known, not in the middle of a conversation.
+            await self._toolbox.catalog()
+            self._opened = stack.pop_all()
+
+    async def close(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect the toolsets, and close what was made here."""
+        assert self._opened is not None  # noqa: S101  (entered)
+        stack, self._opened = self._opened, None
+        try:
+            await stack.__aexit__(kind, error, trace)
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what was made here."""
+        with anyio.CancelScope(shield=True):
+            for owned in self._owned:
+                await owned.aclose()
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self._parts.model
+
+    async def tools(self) -> Sequence[ToolSpec | HostedTool]:
+        """Return the tools on offer now."""
+        return (await self._toolbox.catalog()).listed
+
+    async def run(
+        self, message: UserInput, options: RunOptions, emit: Emit = ignore, *, stream: bool = False
+    ) -> Result[OutputT]:
+        """Run a turn."""
+        said = user_message(message)
+        user, conversation = options.get("user"), options.get("conversation")
+        timeout = options.get("timeout")
+        if conversation is None:
+            if "request_id" in options:
+                reason = "request_id= needs conversation=: a one-off run leaves no record to be recognised by"
+                raise InputError(reason)
+            return await run_alone(await self._about(user, None, emit, stream=stream, timeout=timeout), said)
+        if user is None:
+            reason = "conversation= needs user=: a conversation belongs to a user, and there is no default one"
+            raise InputError(reason)
+        session = await self.session(user, conversation, emit, stream=stream, timeout=timeout)
+        return await session.run(said, options.get("request_id"))
+
+    def stream(self, message: UserInput, options: RunOptions) -> RunStream[OutputT]:
+        """Return the stream of a turn."""
+        return RunStream(lambda emit: self.run(message, options, emit, stream=True))
+
+    async def session(
+        self, user: str, conversation: str, emit: Emit = ignore, *, stream: bool = False, timeout: float | None = None
+    ) -> Session:
+        """Return what runs turns in a user's conversation. Raises ConfigurationError."""
+        store = self.user_store(user)
+        return Session(store, await self._about(user, conversation, emit, stream=stream, timeout=timeout), conversation)
+
+    def user_store(self, user: str) -> UserStore:
+        """Return the store's handle for a user. Raises ConfigurationError when there is no store."""
+        if self._store is None:
+            message = "this assistant has no store: pass store='sqlite:///chat.db' (or 'memory:') to keep conversations"
+            raise ConfigurationError(message)
+        return self._store.for_user(user)
+
+    async def _about(
+        self, user: str | None, conversation: str | None, emit: Emit, *, stream: bool, timeout: float | None
+    ) -> Circumstances:
+        if self._opened is None and self._toolbox.connected:
+            message = "connect the tools first: async with assistant: …"
+            raise ConfigurationError(message)
+        limit = self._parts.settings.limits.timeout if timeout is None else timeout
+        counter, window = self._counting()
+        return Circumstances(
+            parts=self._parts,
+            user=user,
+            conversation=conversation,
+            catalog=await self._toolbox.catalog(),
+            window=window,
+            counter=counter,
+            deadline=Deadline.after(limit, now=anyio.current_time()),
+            emit=emit,
+            stream=stream,
+        )
+
+    def _counting(self) -> tuple[TokenCounter, Window]:
+        """Return the counter in force and its window; a run keeps both, also when a vocabulary arrives meanwhile."""
+        counter = self._given_counter if self._given_counter is not None else self._background.current
+        if self._window is None or self._window[0] is not counter:
+            self._window = (counter, Window(self._parts.settings.window, counter))
+        return self._window
+
+    @cached_property
+    def _background(self) -> Any:
+        bound = registry.load(registry.UPPER_BOUND)()
+        return registry.load(registry.BACKGROUND_COUNTER)(model=self._parts.model.name, until=bound)
+
+
+def _toolbox(tools: Sequence[ToolSource]) -> Toolbox:
+    functions = [tool for tool in tools if callable(tool)]
+    hosted = [tool for tool in tools if isinstance(tool, HostedTool)]
+    toolsets = [tool for tool in tools if not callable(tool) and not isinstance(tool, HostedTool)]
+    for toolset in toolsets:
+        if not hasattr(toolset, "call"):
+            message = f"{toolset!r} is no tool: pass a function, a toolset such as MCPServer, or a HostedTool"
+            raise ConfigurationError(message)
+    given: list[Toolset] = [registry.load(registry.FUNCTION_TOOLS)(functions)] if functions else []
+    return Toolbox((*given, *toolsets), hosted, connected=bool(toolsets))
