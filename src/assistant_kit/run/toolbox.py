@@ -24,8 +24,8 @@ class Toolbox:
 
         `connected` tells whether any of them must be entered before it can be used.
         """
-        self.toolsets = tuple(toolsets)
-        self.connected = connected
+        self.toolsets: tuple[Toolset, ...] = tuple(toolsets)
+        self.connected: bool = connected
         self._hosted = tuple(hosted)
         self._lists: list[Sequence[ToolSpec]] = []
         self._catalog: Catalog | None = None

@@ -54,13 +54,13 @@ class TurnRun:
         self, about: Circumstances, *, runtime: Runtime, history: Sequence[Turn] = (), started: Measured
     ) -> None:
         """Begin, or begin again, the turn that `started` names."""
-        self.id = started.entry.turn
+        self.id: str = started.entry.turn
         self.about = about
-        self.parts = about.parts
-        self.runtime = runtime
-        self.emit = about.emit
+        self.parts: Parts = about.parts
+        self.runtime: Runtime = runtime
+        self.emit: Callable[[Event], None] = about.emit
         self.during = "the start of the run"
-        self.entries = [started]
+        self.entries: list[Measured] = [started]
         self._history = history
         self._current = turns_of(self.entries, about.counter)[-1]
         self._recent: list[Measured] = []

@@ -38,7 +38,7 @@ class Journal:
         self._running = 0
         self._lock = Lock(fast_acquire=True)
         self._begun = time.monotonic()
-        self.released = False
+        self.released: bool = False
         self.state: TurnState = lease.state
 
     @property

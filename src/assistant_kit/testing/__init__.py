@@ -1,4 +1,19 @@
 """What tests of assistants need: models that play a script, and the suites that replaceable parts must pass.
 
-Imported by tests only: `conformance` needs pytest.
+`assistant_kit.testing.conformance` needs pytest.
 """
+
+from assistant_kit.testing.scripted_model import (
+    Call,
+    CallTools,
+    Cut,
+    Delay,
+    Fail,
+    Refuse,
+    Say,
+    ScriptedModel,
+    ScriptMismatch,
+    Step,
+)
+
+__all__ = ["Call", "CallTools", "Cut", "Delay", "Fail", "Refuse", "Say", "ScriptMismatch", "ScriptedModel", "Step"]

@@ -125,7 +125,7 @@ class ScriptedModel:
 
     def __init__(self, steps: Sequence[Step], *, name: str = "scripted") -> None:
         self.requests: list[ModelRequest] = []
-        self.closed = False
+        self.closed: bool = False
         self._steps = tuple(steps)
         self._name = name
         self._calls = 0

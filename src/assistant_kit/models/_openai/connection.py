@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import httpx2
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.errors import ConfigurationError, ModelTimeout
@@ -96,8 +96,10 @@ class Connection:
             await made[1].client.close()
 
     def _make(self) -> AsyncOpenAI:
+        # The client that openai makes by itself closes its sockets when it is collected, in whatever loop runs then.
+        http = DefaultAsyncHttpxClient()
         try:
-            client = AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0)
+            client = AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=http)
         except openai.OpenAIError as error:
             raise ConfigurationError(
                 f"{self.name}: there is no API key: set OPENAI_API_KEY or pass api_key=…; for a local server that "

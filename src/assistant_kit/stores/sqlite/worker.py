@@ -28,7 +28,7 @@ class Waiter:
     __slots__ = ("_done", "loop")
 
     def __init__(self) -> None:
-        self.loop = current_token().native_token
+        self.loop: object = current_token().native_token
         self._done = Event()
 
     async def wait(self) -> None:
