@@ -21,7 +21,9 @@ from assistant_kit.protocols.policy import Policy
 from assistant_kit.protocols.store import Store, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.run.background import Background
 from assistant_kit.run.emitter import ignore
+from assistant_kit.run.lease_keeper import LeaseKeeper
 from assistant_kit.run.options import RunOptions
 from assistant_kit.run.result import Result
 from assistant_kit.run.stream import RunStream
@@ -71,6 +73,7 @@ class Assembly(Generic[OutputT]):
         self._given_counter = token_counter
         self._window: tuple[TokenCounter, Window] | None = None
         self._opened: AsyncExitStack | None = None
+        self._keeper: LeaseKeeper | None = None
 
     async def open(self) -> None:
         """Connect the toolsets. Raises ToolsetError, ConfigurationError."""
@@ -78,18 +81,21 @@ class Assembly(Generic[OutputT]):
             message = "this assistant is open already: enter it once, and use it from as many tasks as you like"
             raise ConfigurationError(message)
         async with AsyncExitStack() as stack:
+            keeper = LeaseKeeper(self._parts.settings.lease.ttl)
+            await stack.enter_async_context(Background(keeper.run))
             for toolset in self._toolbox.toolsets:
                 await stack.enter_async_context(toolset)
             # Two tools of one name are found when they are first known, not in the middle of a conversation.
             await self._toolbox.catalog()
             self._opened = stack.pop_all()
+            self._keeper = keeper
 
     async def close(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect the toolsets, and close what was made here."""
         assert self._opened is not None  # noqa: S101  (entered)
-        stack, self._opened = self._opened, None
+        stack, self._opened, self._keeper = self._opened, None, None
         try:
             await stack.__aexit__(kind, error, trace)
         finally:
@@ -137,7 +143,8 @@ class Assembly(Generic[OutputT]):
     ) -> Session:
         """Return what runs turns in a user's conversation. Raises ConfigurationError."""
         store = self.user_store(user)
-        return Session(store, await self._about(user, conversation, emit, stream=stream, timeout=timeout), conversation)
+        about = await self._about(user, conversation, emit, stream=stream, timeout=timeout)
+        return Session(store, about, conversation, self._keeper)
 
     def user_store(self, user: str) -> UserStore:
         """Return the store's handle for a user. Raises ConfigurationError when there is no store."""

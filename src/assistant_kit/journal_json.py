@@ -7,6 +7,7 @@ it. How each field is read follows from its annotation.
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
@@ -21,11 +22,15 @@ Reader: TypeAlias = Callable[[Any], Any]
 def encode(measured: Measured) -> bytes:
     """Return the body of a record. Raises InputError when a text in it is no Unicode text."""
     try:
-        head = b'{"v":%d,"counter":%s,' % (FORMAT_VERSION, to_json(measured.counted_by))
-        return head + to_json(measured.entry, bytes_mode="base64")[1:]
+        return _head(measured.counted_by) + to_json(measured.entry, bytes_mode="base64")[1:]
     except ValueError as error:
         message = f"a {measured.entry.kind} cannot be stored: a text in it is no Unicode text (it has lone surrogates)"
         raise InputError(message) from error
+
+
+@lru_cache(maxsize=64)
+def _head(counted_by: str) -> bytes:
+    return b'{"v":%d,"counter":%s,' % (FORMAT_VERSION, to_json(counted_by))
 
 
 def decode(body: bytes, *, conversation: str, seq: int, tokens: int, at: float) -> Measured:

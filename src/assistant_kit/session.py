@@ -3,7 +3,9 @@
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, TypeVar
 
 import anyio
@@ -16,7 +18,6 @@ from assistant_kit.errors import (
     ConversationBusy,
     InputError,
     Interrupted,
-    LeaseLost,
     StoreError,
 )
 from assistant_kit.events import Complete, Event, Token
@@ -24,9 +25,11 @@ from assistant_kit.journal_json import decode
 from assistant_kit.messages import UserMessage
 from assistant_kit.protocols.store import Lease, NewRecord, Record, UserStore
 from assistant_kit.replay import record_of
+from assistant_kit.run.background import Background
 from assistant_kit.run.conduct import conduct
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn, history_of
+from assistant_kit.run.lease_keeper import LeaseKeeper
 from assistant_kit.run.loop import run_turn
 from assistant_kit.run.result import Result, calls_of
 from assistant_kit.run.tool_calls import call_digest
@@ -37,6 +40,8 @@ from assistant_kit.usage import Usage
 
 _log = logging.getLogger("assistant_kit.run")
 _PAGE = 64
+_WORKER = os.urandom(8).hex()
+_RUNS = count(1)
 T = TypeVar("T")
 
 
@@ -51,13 +56,17 @@ class Holding:
 class Session:
     """One user's conversation, for one run."""
 
-    def __init__(self, store: UserStore, about: Circumstances, conversation: str) -> None:
-        """Take the store's handle for the user, and what a run needs to know."""
+    def __init__(
+        self, store: UserStore, about: Circumstances, conversation: str, keeper: LeaseKeeper | None = None
+    ) -> None:
+        """Take the store's handle for the user, what a run needs to know, and a keeper that is running already."""
         self._store = store
         self._about = about
         self._conversation = conversation
         self._settings = about.parts.settings.lease
-        self._owner = os.urandom(8).hex()
+        self._keeper = keeper or LeaseKeeper(self._settings.ttl)
+        self._beside = nullcontext() if keeper else Background(self._keeper.run)
+        self._owner = f"{_WORKER}/{next(_RUNS)}"
 
     async def run(self, message: UserMessage, request_id: str | None) -> Result[Any]:
         """Run a turn. A `request_id` that is on record gives the recorded result.
@@ -204,32 +213,16 @@ class Session:
         """Do work under a lease that is renewed meanwhile and given up afterwards; without it the work stops."""
         holding = Holding(await self._claim(begin))
         outcome: list[T] = []
-        failures: list[Exception] = []
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._keep, holding.lease, failures, group.cancel_scope)
-                try:
+            async with self._beside:
+                with self._keeper.keeping(self._store, holding.lease) as kept:
                     outcome.append(await work(holding))
-                except Exception as error:  # noqa: BLE001  (raised below, outside the group)
-                    failures.append(error)
-                group.cancel_scope.cancel()
         finally:
             if holding.journal is None or not holding.journal.released:
                 await self._give_up(holding.lease)
-        if failures:
-            raise failures[0]
+        if kept.lost is not None:
+            raise kept.lost
         return outcome[0]
-
-    async def _keep(self, lease: Lease, failures: list[Exception], scope: anyio.CancelScope) -> None:
-        while True:
-            await anyio.sleep(self._settings.ttl / 3)
-            try:
-                await self._store.renew(lease, ttl=self._settings.ttl)
-            except LeaseLost as error:
-                failures.append(error)
-                scope.cancel()
-            except StoreError as error:
-                _log.warning("the lease on %r is not renewed: %s", self._conversation, error)
 
     async def _claim(self, begin: NewRecord | None) -> Lease:
         now = anyio.current_time()

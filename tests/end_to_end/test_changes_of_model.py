@@ -9,7 +9,6 @@ import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import OutputInvalid
-from assistant_kit.models.openai import OpenAIChat, OpenAIResponses
 from assistant_kit.toolsets.functions import tool
 from tests.end_to_end.talking import (
     IMPATIENT,
@@ -157,21 +156,25 @@ async def test_a_reader_is_told_that_the_text_to_be_repaired_does_not_count(
     assert events[1].text == "oh no"
 
 
-@pytest.mark.parametrize("kind", [OpenAIResponses, OpenAIChat])
+@pytest.mark.parametrize("has_responses", [True, False])
 def test_the_sync_door_leads_through_http_as_well(
-    server: OpenAIServer, tmp_path: Path, kind: type[OpenAIResponses | OpenAIChat]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_responses: bool
 ) -> None:
-    model = kind("m", api_key=KEY, base_url=server.base_url)
-    server.script([calling("Oslo"), Answer("Rain."), Answer("Bye.", pieces=("By", "e."))])
-    assistant = Assistant(model, tools=[weather], store=f"sqlite:///{tmp_path}/journal.db")
-    with assistant.sync as sync:
-        assert sync.run("Rain?", user="u", conversation="c").output == "Rain."
-        with sync.stream("Thanks", user="u", conversation="c") as run:
-            kinds = [event.kind for event in run]
-            assert run.result().output == "Bye."
+    with OpenAIServer(Behaviour(responses=has_responses)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        server.script([calling("Oslo"), Answer("Rain."), Answer("Bye.", pieces=("By", "e."))])
+        assistant = Assistant("openai:m", tools=[weather], store=f"sqlite:///{tmp_path}/journal.db")
+        with assistant.sync as sync:
+            assert sync.run("Rain?", user="u", conversation="c").output == "Rain."
+            with sync.stream("Thanks", user="u", conversation="c") as run:
+                kinds = [event.kind for event in run]
+                assert run.result().output == "Bye."
     assert kinds == ["token", "token", "complete"]
     assert_all_accepted(server)
-    assert len(server.requests) == 3
+    assert [request.route for request in server.requests if request.route] == [
+        "responses" if has_responses else "chat"
+    ] * 3
 
 
 async def test_a_model_is_named_by_the_environment_alone(server: OpenAIServer) -> None:

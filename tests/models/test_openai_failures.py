@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 import pytest
 
-from assistant_kit.deadline import Deadline
 from assistant_kit.errors import (
     ModelBroke,
     ModelError,
@@ -285,24 +284,6 @@ async def test_silence_in_mid_stream_is_a_timeout(server: OpenAIServer, kind: Ki
     async with connected(kind, server, timeout=0.05) as model:
         with pytest.raises(ModelTimeout):
             await ask(model)
-
-
-@both
-@streamed_or_not
-async def test_the_deadline_ends_a_call_and_its_connection(server: OpenAIServer, kind: Kind, *, stream: bool) -> None:
-    server.script([Hang(60, after_events=4)])
-    async with connected(kind, server) as model:
-        with pytest.raises(ModelTimeout):
-            await ask(model, stream=stream, deadline=Deadline(anyio.current_time() + 0.1))
-        assert await anyio.to_thread.run_sync(server.wait_for_departures, 1, 5.0)
-
-
-@both
-async def test_nothing_is_sent_after_the_deadline(server: OpenAIServer, kind: Kind) -> None:
-    async with connected(kind, server) as model:
-        with pytest.raises(ModelTimeout):
-            await ask(model, deadline=Deadline(anyio.current_time() - 1))
-    assert server.requests == []
 
 
 @both

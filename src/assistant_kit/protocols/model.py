@@ -26,7 +26,10 @@ class OutputSchema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One question to a model. `stream` tells whether a reader wants deltas as they come."""
+    """One question to a model. `stream` tells whether a reader wants deltas as they come.
+
+    Who asks cancels the call at `deadline`: a model need not watch it, and may use it to plan.
+    """
 
     instructions: str = ""
     items: Sequence[Item]

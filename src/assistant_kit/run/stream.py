@@ -4,11 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-import anyio
-from anyio.abc import TaskGroup
-
 from assistant_kit.errors import AssistantKitError, InputError
 from assistant_kit.events import Error, Event
+from assistant_kit.run.background import Background
 from assistant_kit.run.emitter import EventBuffer
 from assistant_kit.run.result import Result
 
@@ -26,28 +24,25 @@ class RunStream(Generic[OutputT]):
         """Take what runs the turn and tells its events to a function."""
         self._start = start
         self._buffer = EventBuffer()
-        self._group: TaskGroup | None = None
+        self._task: Background | None = None
         self._result: Result[OutputT] | None = None
         self._error: Exception | None = None
 
     async def __aenter__(self) -> Self:
         """Start the run."""
-        if self._group is not None:
+        if self._task is not None:
             message = "a stream is entered once: call stream() again for another run"
             raise InputError(message)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._work)
+        self._task = Background(self._work)
+        await self._task.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the run if it still goes on, and wait until it is closed."""
-        assert self._group is not None  # noqa: S101  (entered)
-        self._group.cancel_scope.cancel()
-        # The group is told of no error, so that one raised in the body leaves as itself.
-        await self._group.__aexit__(None, None, None)
+        assert self._task is not None  # noqa: S101  (entered)
+        await self._task.__aexit__(kind, error, trace)
 
     def __aiter__(self) -> Self:
         """Iterate over the events."""
@@ -55,7 +50,7 @@ class RunStream(Generic[OutputT]):
 
     async def __anext__(self) -> Event:
         """Return the next event. Raises the error of the run after its `error` event."""
-        if self._group is None:
+        if self._task is None:
             message = "enter the stream first: async with assistant.stream(…) as run"
             raise InputError(message)
         event = await self._buffer.get()

@@ -61,7 +61,10 @@ class ChatAnswer:
             raise broke(message, self._source, self.request_id)
         choice = as_object(choices[0])
         self._finish = as_text(choice.get("finish_reason")) or "stop"
-        self._delta(as_object(choice.get("message")), b"")
+        message = as_object(choice.get("message"))
+        # Whole calls, not pieces: some servers give two of them one id, or none.
+        calls = [{**as_object(call), "index": index} for index, call in enumerate(as_list(message.get("tool_calls")))]
+        self._delta({**message, "tool_calls": calls}, b"")
         self.over = True
 
     def response(self) -> ModelResponse:

@@ -11,14 +11,18 @@ import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from assistant_kit.deadline import Deadline
-from assistant_kit.errors import ConfigurationError, ModelTimeout
+from assistant_kit.errors import ConfigurationError
 from assistant_kit.models._openai.failures import Source, interrupted, refused, unreachable
 
 CLOSING = 1.0
 """Seconds that may pass until a connection is closed."""
 LINGERING = 0.1
 """Seconds to wait for the end of a body whose last event has come: it comes with it, or the connection is given up."""
+
+
+_TELLTALES = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+_NOT_SENT = cast("dict[str, str]", {f"X-Stainless-{name}": openai.Omit() for name in _TELLTALES})
+"""What the client would tell of this machine with each request; the types do not know that it can be left out."""
 
 
 class Answer(Protocol):
@@ -68,6 +72,7 @@ class Connection:
         self._api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
+        self._given_client = client
         self._given = None if client is None else self._server(client)
         self._made: tuple[object, Server] | None = None
 
@@ -80,14 +85,11 @@ class Connection:
             self._made = (loop, self._server(self._make()))
         return self._made[1]
 
-    async def exchange(self, path: str, body: bytes, answer: Answer, *, stream: bool, deadline: Deadline) -> None:
+    async def exchange(self, path: str, body: bytes, answer: Answer, *, stream: bool) -> None:
         """Post a body and let `answer` read what comes back. Raises ModelError and ConfigurationError."""
         server = self.server()
-        with anyio.CancelScope(deadline=deadline.at) as scope:
-            response = await self._post(server, path, body)
-            await _read(response, answer, server.source, stream=stream)
-        if scope.cancelled_caught:
-            raise ModelTimeout("no answer before the deadline of the run", model=self.name)
+        response = await self._post(server, path, body)
+        await _read(response, answer, server.source, stream=stream)
 
     async def aclose(self) -> None:
         """Close the client that was made here; one that was given stays open."""
@@ -99,7 +101,13 @@ class Connection:
         # The client that openai makes by itself closes its sockets when it is collected, in whatever loop runs then.
         http = DefaultAsyncHttpxClient()
         try:
-            client = AsyncOpenAI(api_key=self._api_key, base_url=self._base_url, max_retries=0, http_client=http)
+            client = AsyncOpenAI(
+                api_key=self._api_key,
+                base_url=self._base_url,
+                max_retries=0,
+                http_client=http,
+                default_headers=_NOT_SENT,
+            )
         except openai.OpenAIError as error:
             raise ConfigurationError(
                 f"{self.name}: there is no API key: set OPENAI_API_KEY or pass api_key=…; for a local server that "
@@ -130,9 +138,11 @@ class Connection:
         if self._timeout is not None:
             options["timeout"] = self._timeout
         stream: bool = True  # the body is always read here, so that a break before it and in it can be told apart
+        # The address of a client made here is complete: openai need not join it for each request.
+        url = path if server.client is self._given_client else server.source.address + path
         try:
             opened = await server.client.post(
-                path, content=body, cast_to=httpx2.Response, options=options, stream=stream
+                url, content=body, cast_to=httpx2.Response, options=options, stream=stream
             )
         except openai.APIStatusError as error:
             raise refused(error, server.source) from error

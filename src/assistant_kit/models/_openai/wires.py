@@ -33,9 +33,7 @@ class ResponsesWire:
         server = self._connection.server()
         answer = ResponsesAnswer(server.source, request.items, emit if request.stream else _nobody)
         body = self._requests.body(request, is_openai=server.is_openai)
-        await self._connection.exchange(
-            responses_request.PATH, body, answer, stream=request.stream, deadline=request.deadline
-        )
+        await self._connection.exchange(responses_request.PATH, body, answer, stream=request.stream)
         return answer.response()
 
 
@@ -51,9 +49,7 @@ class ChatWire:
         server = self._connection.server()
         answer = ChatAnswer(server.source, request.items, emit if request.stream else _nobody)
         body = self._requests.body(request, is_openai=server.is_openai)
-        await self._connection.exchange(
-            chat_request.PATH, body, answer, stream=request.stream, deadline=request.deadline
-        )
+        await self._connection.exchange(chat_request.PATH, body, answer, stream=request.stream)
         return answer.response()
 
 
