@@ -53,6 +53,7 @@ class Window:
         self._counter = counter
         self._instructions: _Counted | None = None
         self._tools: dict[int, _Counted] = {}
+        self._listed: _Counted | None = None
 
     def overhead(
         self,
@@ -118,6 +119,9 @@ class Window:
     def _tools_tokens(self, tools: Sequence[ToolSpec | HostedTool]) -> int:
         """Count each tool once; only the tools of the last call are remembered, so that this does not grow."""
         name, known = self._counter.name, self._tools
+        listed = self._listed  # a tuple cannot have changed meanwhile
+        if listed is not None and listed.subject is tools and type(tools) is tuple and listed.counted_by == name:
+            return listed.tokens
         counted: dict[int, _Counted] = {}
         for tool in tools:
             found = known.get(id(tool))
@@ -125,7 +129,8 @@ class Window:
                 found = _Counted(tool, name, tool_tokens(tool, self._counter))
             counted[id(tool)] = found
         self._tools = counted
-        return sum(counted[id(tool)].tokens for tool in tools)
+        self._listed = _Counted(tools, name, sum(counted[id(tool)].tokens for tool in tools))
+        return self._listed.tokens
 
 
 def _less(room: int, part: str, needed: int) -> int:

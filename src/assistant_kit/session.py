@@ -225,8 +225,7 @@ class Session:
         return outcome[0]
 
     async def _claim(self, begin: NewRecord | None) -> Lease:
-        now = anyio.current_time()
-        give_up = min(now + self._settings.wait, self._about.deadline.at)
+        give_up: float | None = None
         delay = 0.02
         while True:
             try:
@@ -235,6 +234,8 @@ class Session:
                 )
             except ConversationBusy as busy:
                 now = anyio.current_time()
+                if give_up is None:
+                    give_up = min(now + self._settings.wait, self._about.deadline.at)
                 if now >= give_up:
                     raise
                 pause = min(delay, max(busy.retry_after, 0.001), give_up - now)

@@ -36,7 +36,10 @@ class Runtime(Protocol):
         ...
 
     async def claim(self, calls: Sequence[ToolStarted]) -> Sequence[Claim]:
-        """Record that these tools are about to be called; durable on return, with everything before it."""
+        """Record that these tools are about to be called; durable on return, with everything before it.
+
+        A call that may simply be repeated (`read`, `idempotent`) need not be recorded.
+        """
         ...
 
     def decision(self, call_id: str, arguments_hash: str) -> ApprovalDecided | None:

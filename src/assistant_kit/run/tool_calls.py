@@ -85,7 +85,7 @@ def call_digest(tool: str, arguments: str) -> str:
 
 def _digest(tool: str, parsed: JsonObject | None, text: str) -> str:
     shown = text if parsed is None else _CANONICAL(parsed)
-    return hashlib.sha256(f"{tool}\0{shown}".encode(errors="replace")).hexdigest()
+    return hashlib.blake2b(f"{tool}\0{shown}".encode(errors="replace"), digest_size=32).hexdigest()
 
 
 def _asked(run: TurnRun, key: str, call: ToolCall) -> Asked:

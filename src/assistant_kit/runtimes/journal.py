@@ -20,9 +20,9 @@ class Journal:
     """Writes what one turn does, and answers from `record` what was done before a crash.
 
     Entries are collected and written together: a model's response in the same commit as the intents of the calls
-    that it asks for, results that arrive together in one. An intent is durable before its call is made, unless the
-    call may simply be made again (`read`, `idempotent`): then it would tell recovery nothing, and is written with the
-    result. Results are durable before a model sees them.
+    that it asks for, results that arrive together in one. An intent is durable before its call is made. A call that
+    may simply be made again (`read`, `idempotent`) needs none: recovery makes it again whether it was begun or not.
+    Results are durable before a model sees them.
     """
 
     def __init__(self, store: UserStore, lease: Lease, *, record: Record | None = None, release: bool = True) -> None:
@@ -67,15 +67,12 @@ class Journal:
         return measured
 
     async def claim(self, calls: Sequence[ToolStarted]) -> Sequence[Claim]:
-        """Record that these tools are about to be called; durable on return."""
+        """Record that these tools are about to be called, if that matters; durable on return."""
         claims = [self._claim(call) for call in calls]
-        self._pending += [
-            new_record(Measured(entry=claim.started, tokens=0, counted_by=""), _record_id(claim.started))
-            for claim in claims
-            if claim.standing == "run"
-        ]
+        begun = [claim.started for claim in claims if claim.standing == "run" and not may_repeat(claim.started.effect)]
         self._running = len(claims)
-        if not all(claim.standing == "run" and may_repeat(claim.started.effect) for claim in claims):
+        if begun:
+            self._pending += [new_record(Measured(entry=e, tokens=0, counted_by=""), _record_id(e)) for e in begun]
             await self._flush("open")
         return claims
 
