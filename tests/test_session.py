@@ -98,7 +98,7 @@ async def test_a_repeated_request_id_of_a_long_turn_is_read_in_pages() -> None:
     async def look() -> str:
         return "x"
 
-    with ScriptedModel([CallTools(*[Call("look")] * 12)] * 4 + ["done", "two"]) as model:
+    with ScriptedModel([CallTools(*[Call("look")] * 12)] * 6 + ["done", "two"]) as model:
         assistant = assistant_on(MemoryStore(), model, look)
         chat = assistant.conversation("c", user="u")
         first = await chat.run("x", request_id="r1")
@@ -287,6 +287,25 @@ async def test_a_lease_is_renewed_while_the_run_goes_on_and_its_loss_cancels_the
     with ScriptedModel([CallTools(Call("wait"))]) as model, anyio.fail_after(10), pytest.raises(LeaseLost):
         await assistant_on(watching, model, wait, settings=settings).run("x", user="u", conversation="c")
     assert renewed.is_set()
+
+
+async def test_a_lease_that_is_lost_during_a_model_call_ends_the_run() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    settings = Settings(lease=LeaseSettings(ttl=0.03))
+
+    with ScriptedModel([Delay(3600, "late")]) as model, anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(_lose, assistant_on(store, model, settings=settings))
+            while not model.requests:  # noqa: ASYNC110  (the model is the one who knows)
+                await anyio.sleep(0.001)
+            clock.now += 31
+            await store.for_user("u").claim("c", owner="thief", ttl=60)
+
+
+async def _lose(assistant: Assistant[str]) -> None:
+    with pytest.raises(LeaseLost):
+        await assistant.run("x", user="u", conversation="c")
 
 
 async def test_a_renewal_that_fails_once_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:

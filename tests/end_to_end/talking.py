@@ -1,8 +1,9 @@
 """Assistants that talk to the test server, and the ways to talk to them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -44,8 +45,9 @@ class Way:
         return f"{self.model}-{'streamed' if self.streamed else 'whole'}"
 
 
-WAYS = [Way(model, streamed) for model in ("responses", "chat", "named") for streamed in (False, True)]
+WAYS = [Way(model, streamed=streamed) for model in ("responses", "chat", "named") for streamed in (False, True)]
 WIRES = [way for way in WAYS if way.model != "named"]
+TWO_WAYS = [Way("responses", streamed=True), Way("chat", streamed=False)]
 
 
 def model_for(way: Way, server: OpenAIServer) -> OpenAIResponses | OpenAIChat | OpenAI:
@@ -63,7 +65,7 @@ async def opened(
     settings: Settings | None = None,
     instructions: str = "Be brief.",
     policies: Sequence[Policy] = IMPATIENT,
-) -> AsyncIterator[Assistant[str]]:
+) -> AsyncGenerator[Assistant[str]]:
     """An assistant whose journal is a file in `folder`; the next one goes on with it. `named` goes by its name."""
     model = "openai:m" if way.model == "named" else model_for(way, server)
     assistant = Assistant(
@@ -81,13 +83,19 @@ async def opened(
 
 
 async def talk(
-    assistant: Assistant[OutputT], way: Way, message: UserInput, *, user: str = "u", conversation: str | None = "c"
+    assistant: Assistant[OutputT],
+    way: Way,
+    message: UserInput,
+    *,
+    user: str = "u",
+    conversation: str | None = "c",
+    timeout: float | None = None,
 ) -> Result[OutputT]:
     """Run a turn the way it is asked for."""
     if way.streamed:
-        async with assistant.stream(message, user=user, conversation=conversation) as run:
+        async with assistant.stream(message, user=user, conversation=conversation, timeout=timeout) as run:
             return await run.result()
-    return await assistant.run(message, user=user, conversation=conversation)
+    return await assistant.run(message, user=user, conversation=conversation, timeout=timeout)
 
 
 async def events_of(assistant: Assistant[Any], message: UserInput, *, conversation: str | None = "c") -> list[Event]:
@@ -120,7 +128,7 @@ def items(request: Request) -> list[dict[str, Any]]:
     """The conversation in a request, without the instructions."""
     if request.route == "responses":
         return request.body["input"]
-    return [message for message in request.body["messages"][1:]]
+    return list(request.body["messages"][1:])
 
 
 def instructions(request: Request) -> str:
@@ -145,5 +153,5 @@ def assert_all_accepted(server: OpenAIServer) -> None:
 
 def assert_each_goes_on(requests: Sequence[Request]) -> None:
     """Each request begins with the one before it, as a provider's prompt cache wants it."""
-    for earlier, later in zip(requests, requests[1:], strict=False):
+    for earlier, later in pairwise(requests):
         assert items(later)[: len(items(earlier))] == items(earlier)

@@ -3,7 +3,7 @@
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -36,6 +36,7 @@ from assistant_kit.toolsets.functions import tool
 from assistant_kit.toolsets.mcp import MCPServer
 from tests.end_to_end.talking import (
     KEY,
+    TWO_WAYS,
     WAYS,
     WIRES,
     Way,
@@ -54,6 +55,7 @@ pytestmark = pytest.mark.anyio
 
 every_way = pytest.mark.parametrize("way", WAYS, ids=str)
 every_wire = pytest.mark.parametrize("way", WIRES, ids=str)
+two_ways = pytest.mark.parametrize("way", TWO_WAYS, ids=str)
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "", ":", "openai:", "openai: ", "nobody:gpt-5", "OpenAI:x"])
@@ -101,7 +103,7 @@ BAD_SERVERS: dict[str, tuple[Status | Raw, type[ModelError], int | None, str | N
 }
 
 
-@every_way
+@every_wire
 @pytest.mark.parametrize("bad", BAD_SERVERS)
 async def test_a_provider_that_does_not_answer_is_one_error_and_loses_nothing(
     server: OpenAIServer, tmp_path: Path, way: Way, bad: str
@@ -185,7 +187,7 @@ BAD_CALLS: dict[str, Call] = {
 }
 
 
-@every_wire
+@two_ways
 @pytest.mark.parametrize("bad", BAD_CALLS)
 async def test_a_call_that_cannot_be_made_is_told_to_the_model_which_goes_on(
     server: OpenAIServer, tmp_path: Path, way: Way, bad: str
@@ -244,7 +246,7 @@ async def test_a_tool_server_that_was_not_connected_is_an_error_before_anything_
     assert server.requests == []
 
 
-@every_wire
+@two_ways
 async def test_a_tool_server_that_dies_in_a_call_is_told_to_the_model_which_goes_on(
     server: OpenAIServer, tmp_path: Path, way: Way
 ) -> None:
@@ -265,31 +267,38 @@ def _no_database(folder: Path) -> Path:
     return place
 
 
-PLACES = {
-    "no folder": (lambda folder: folder / "no" / "journal.db", StoreUnavailable),
-    "a folder": (lambda folder: folder, StoreUnavailable),
+def _no_folder(folder: Path) -> Path:
+    return folder / "no" / "journal.db"
+
+
+def _a_folder(folder: Path) -> Path:
+    return folder
+
+
+PLACES: dict[str, tuple[Callable[[Path], Path], type[StoreError]]] = {
+    "no folder": (_no_folder, StoreUnavailable),
+    "a folder": (_a_folder, StoreUnavailable),
     "no database": (_no_database, StoreCorrupt),
 }
 
 
-@every_wire
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_store_that_cannot_be_used_is_an_error_before_the_model_is_paid_for(
-    server: OpenAIServer, tmp_path: Path, way: Way, place: str
+    server: OpenAIServer, tmp_path: Path, place: str
 ) -> None:
     where, kind = PLACES[place]
     path = where(tmp_path)
     before = path.read_bytes() if path.is_file() else None
     async with Assistant("openai:m", store=f"sqlite:///{path}") as assistant:
         with pytest.raises(StoreError) as caught:
-            await talk(assistant, way, "Hello")
+            await assistant.run("Hello", user="u", conversation="c")
     assert type(caught.value) is kind
     assert str(path) in str(caught.value)
     assert server.requests == []
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-@every_wire
+@two_ways
 async def test_a_conversation_of_another_user_is_not_there(server: OpenAIServer, tmp_path: Path, way: Way) -> None:
     async with opened(server, way, tmp_path) as assistant:
         await talk(assistant, way, "My secret is 4711", user="alice")
@@ -307,7 +316,7 @@ async def test_a_conversation_of_another_user_is_not_there(server: OpenAIServer,
     assert [turn.input for turn in hers] == ["My secret is 4711"]
 
 
-@every_wire
+@two_ways
 async def test_a_message_over_the_budget_is_refused_before_it_is_stored(
     server: OpenAIServer, tmp_path: Path, way: Way
 ) -> None:
@@ -326,7 +335,7 @@ async def test_a_message_over_the_budget_is_refused_before_it_is_stored(
     assert len(server.requests) == 1
 
 
-@every_wire
+@two_ways
 async def test_a_tool_result_over_the_budget_ends_the_run_and_not_the_conversation(
     server: OpenAIServer, tmp_path: Path, way: Way
 ) -> None:
@@ -356,7 +365,7 @@ async def test_a_message_that_is_none_is_refused_before_it_is_stored(
     assert server.requests == []
 
 
-async def test_a_server_that_answers_web_pages_everywhere_is_said_to_be_none(tmp_path: Path) -> None:
+async def test_a_server_that_answers_web_pages_everywhere_is_said_to_be_none() -> None:
     def page(_: Request) -> Status:
         return Status(404, "<html>not found</html>")
 

@@ -1,5 +1,6 @@
 """What another model, another wire format or another door makes of a conversation that is there already."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import OutputInvalid
+from assistant_kit.run.history import HistoryTurn
 from assistant_kit.toolsets.functions import tool
 from tests.end_to_end.talking import (
     IMPATIENT,
@@ -44,6 +46,7 @@ def calling(city: str) -> Answer:
 async def test_a_conversation_goes_on_over_the_other_wire_format(
     server: OpenAIServer, tmp_path: Path, order: tuple[Any, ...], *, streamed: bool
 ) -> None:
+    history: Sequence[HistoryTurn] = ()
     for number, wire in enumerate(order):
         way = Way(wire, streamed)
         async with opened(server, way, tmp_path, tools=[weather]) as assistant:
@@ -124,7 +127,8 @@ async def test_an_answer_that_does_not_fit_is_repaired_in_one_round(
     assert told["role"] == ("developer" if way.wire == "responses" else "system")
     assert "days" in told["content"]
     assert asked.body.get("text", asked.body.get("response_format")) is not None
-    assert len(later.body.get("input", later.body.get("messages"))) == 5 + (way.wire == "responses")
+    said: list[Any] = later.body["input" if way.wire == "responses" else "messages"]
+    assert len(said) == 5 + (way.wire == "responses")  # both answers, what was told between, and the reasoning
 
 
 @pytest.mark.parametrize("way", WIRES, ids=str)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.protocols.toolset import ToolContext
@@ -24,7 +25,7 @@ CANARY = re.compile(r"(alice|bob)-(c\d)")
 @tool(effect="read")
 async def diary(context: ToolContext) -> str:
     """Read the user's diary."""
-    await anyio.sleep(0)
+    await checkpoint()
     return f"diary of {context.user}-{context.conversation}"
 
 

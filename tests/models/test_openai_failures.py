@@ -137,7 +137,8 @@ async def test_whether_to_repeat_is_as_the_server_says(
         ("<html>bad gateway</html>", None, "<html>bad gateway</html>"),
         ({"detail": "Not here"}, None, "Not here"),
         ({"error": "plain words"}, None, "plain words"),
-        ({"error": {"code": 500, "message": "no grammar", "type": "server_error"}}, "500", "no grammar"),
+        ({"error": {"code": 500, "message": "no grammar", "type": "server_error"}}, "server_error", "no grammar"),
+        ({"error": {"code": 500, "message": "no grammar"}}, "500", "no grammar"),
         ({"error": {"message": "no", "type": "overloaded_error"}}, "overloaded_error", "no"),
         ({"error": {"message": "no", "code": ["?"]}}, None, "no"),
         ("", None, "nothing"),
@@ -152,6 +153,27 @@ async def test_an_error_of_any_shape_is_quoted(
             await ask(model)
     assert caught.value.code == code
     assert quoted in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": 400, "type": "exceed_context_size_error", "n_ctx": 4096}, "exceed_context_size_error"),  # llama.cpp
+        ({"code": "context_length_exceeded", "type": "invalid_request_error"}, "context_length_exceeded"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 200])
+async def test_a_request_over_the_context_window_says_which_setting_to_change(
+    server: OpenAIServer, kind: Kind, error: dict[str, object], code: str, status: int
+) -> None:
+    body = {"error": {"message": "request (5137 tokens) exceeds the context size", **error}}
+    server.script([Status(400, body) if status != 200 else http(json.dumps(body).encode(), "application/json")])
+    async with connected(kind, server) as model:
+        with pytest.raises(ModelRejected) as caught:
+            await ask(model)
+    assert caught.value.code == code
+    assert "WindowSettings(max_tokens=" in str(caught.value)
 
 
 @both
@@ -190,7 +212,8 @@ async def test_what_is_no_answer_is_shown(
 async def test_an_error_object_in_place_of_an_answer_is_that_error(
     server: OpenAIServer, kind: Kind, *, stream: bool
 ) -> None:
-    server.script([http(b'{"error": {"code": 429, "message": "slower"}}', "application/json")])
+    body = b'{"error": {"code": 429, "type": "of_its_own", "message": "slower"}}'
+    server.script([http(body, "application/json")])
     async with connected(kind, server) as model:
         with pytest.raises(ModelRateLimited) as caught:
             await ask(model, stream=stream)

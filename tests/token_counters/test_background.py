@@ -100,3 +100,22 @@ def test_a_program_may_end_while_the_vocabulary_is_loading() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
     assert (ended.stdout, ended.stderr) == (b"", b"")
+
+
+def test_an_unforeseen_failure_of_the_loading_is_logged_and_the_bound_stays(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "assistant_kit.token_counters.tiktoken", None)
+    counter = BackgroundCounter(until=UpperBound())
+    assert not counter.load(timeout=30)
+    assert "could not be loaded" in caplog.text
+
+
+def test_a_failure_while_the_program_ends_is_nobodys_concern(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Thread(target=int)
+    monkeypatch.setattr(threading, "main_thread", lambda: ended)
+    monkeypatch.setitem(sys.modules, "assistant_kit.token_counters.tiktoken", None)
+    assert not BackgroundCounter(until=UpperBound()).load(timeout=30)
+    assert not caplog.text

@@ -70,3 +70,7 @@ class BackgroundCounter:
             self._current = exact.TiktokenCounter(self._encoding or exact.encoding_for(self._model))
         except ConfigurationError as problem:
             _log.warning("tokens are counted by an upper bound, about four times too high for English: %s", problem)
+        except Exception:  # noqa: BLE001  (whatever it is, counting goes on)
+            # A program that ends meanwhile takes away what an import needs (measured: RuntimeError from atexit).
+            if threading.main_thread().is_alive():
+                _log.exception("tokens are counted by an upper bound: the vocabulary could not be loaded")

@@ -55,6 +55,7 @@ _BY_CODE: Mapping[str, type[ModelError]] = {
     "server_is_overloaded": ModelUnavailable,
     "503": ModelUnavailable,
 }
+_TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _FINAL_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _TELLING = (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.UnsupportedProtocol)
 """Errors of the connection whose text cannot hold a header of ours, or the address of a proxy with its password."""
@@ -83,7 +84,7 @@ def refused(error: openai.APIStatusError, source: Source) -> ModelError:
     headers = error.response.headers
     should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
     return kind(
-        f"{source.address} answered {status}: {source.quote(_words(error))}{_advice(kind, status)}",
+        f"{source.address} answered {status}: {source.quote(_words(error))}{_advice(kind, status, code)}",
         model=source.model,
         status=status,
         code=code,
@@ -119,9 +120,11 @@ def interrupted(error: httpx2.HTTPError, source: Source, request_id: str | None)
 def reported(error: Mapping[str, Any], source: Source, request_id: str | None) -> ModelError:
     """Map an error object that came inside an answer; `error` has `message`, and `code` or `type`."""
     code = _code_of(error)
-    kind = _BY_CODE.get(code or "") or _BY_CODE.get(as_text(error.get("type"))) or ModelBroke
+    names = (code or "", str(error.get("code")), as_text(error.get("type")))
+    kind = next((_BY_CODE[name] for name in names if name in _BY_CODE), ModelBroke)
     return kind(
-        f"the provider reports {code or 'an error'}: {source.quote(as_text(error.get('message')))}",
+        f"the provider reports {code or 'an error'}: {source.quote(as_text(error.get('message')))}"
+        f"{_advice(kind, None, code)}",
         model=source.model,
         code=code,
         request_id=request_id,
@@ -200,8 +203,9 @@ def _silent(error: BaseException | None, source: Source) -> ModelError:
 
 
 def _code_of(error: Mapping[str, Any]) -> str | None:
+    """Return the server's name for an error; where its code is the status again, as llama.cpp's, that is the type."""
     code = error.get("code")
-    if code is None:
+    if code is None or (type(code) is int and as_text(error.get("type"))):
         code = error.get("type")
     return str(code) if isinstance(code, str | int) and code else None
 
@@ -211,7 +215,9 @@ def _words(error: openai.APIStatusError) -> str:
     return as_text(body.get("message")) or as_text(body.get("detail")) or str(error.body or "nothing")
 
 
-def _advice(kind: type[ModelError], status: int) -> str:
+def _advice(kind: type[ModelError], status: int | None, code: str | None) -> str:
+    if code in _TOO_LONG:
+        return " (set WindowSettings(max_tokens=…) to the size of the model's context window)"
     if kind is ModelUnauthorized:
         return " (check OPENAI_API_KEY or api_key)"
     if status in (_NOT_FOUND, _NOT_ALLOWED):
