@@ -168,6 +168,7 @@ class Assembly(Generic[OutputT]):
             catalog=await self._toolbox.catalog(),
             window=window,
             counter=counter,
+            timeout=limit,
             deadline=Deadline.after(limit, now=anyio.current_time()),
             emit=emit,
             stream=stream,

@@ -119,8 +119,8 @@ class Window:
     def _tools_tokens(self, tools: Sequence[ToolSpec | HostedTool]) -> int:
         """Count each tool once; only the tools of the last call are remembered, so that this does not grow."""
         name, known = self._counter.name, self._tools
-        listed = self._listed  # a tuple cannot have changed meanwhile
-        if listed is not None and listed.subject is tools and type(tools) is tuple and listed.counted_by == name:
+        listed = self._listed
+        if listed is not None and listed.counted_by == name and listed.subject is tools:
             return listed.tokens
         counted: dict[int, _Counted] = {}
         for tool in tools:
@@ -129,8 +129,10 @@ class Window:
                 found = _Counted(tool, name, tool_tokens(tool, self._counter))
             counted[id(tool)] = found
         self._tools = counted
-        self._listed = _Counted(tools, name, sum(counted[id(tool)].tokens for tool in tools))
-        return self._listed.tokens
+        total = sum(counted[id(tool)].tokens for tool in tools)
+        # Only a tuple is recognised as a whole: a list might have changed meanwhile.
+        self._listed = _Counted(tools, name, total) if isinstance(tools, tuple) else None
+        return total
 
 
 def _less(room: int, part: str, needed: int) -> int:

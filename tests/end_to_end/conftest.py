@@ -12,6 +12,7 @@ from tests.openai_server import OpenAIServer
 @pytest.fixture(autouse=True)
 def no_certificates(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each client reads the certificates of the world, which takes longer than a test; loopback needs none."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(_nothing(tmp_path_factory)))
 
 

@@ -134,6 +134,20 @@ async def test_tools_that_are_asked_for_together_run_together(server: OpenAIServ
     assert_all_accepted(server)
 
 
+@every_wire
+async def test_calls_to_which_a_server_gives_one_id_stay_calls_of_their_own(
+    server: OpenAIServer, tmp_path: Path, way: Way
+) -> None:
+    twins = tuple(Call("weather", {"city": city}, call_id="same") for city in ("Oslo", "Rome"))
+    server.script([Answer(tool_calls=twins), Answer(tool_calls=twins[:1]), Answer("Rain.")])
+    async with opened(server, way, tmp_path, tools=[weather]) as assistant:
+        result = await talk(assistant, way, "Rain?")
+    assert [call.text for call in result.tool_calls] == ["rain in Oslo", "rain in Rome", "rain in Oslo"]
+    assert len({call.call_id for call in result.tool_calls}) == 3
+    assert tool_texts(server.requests[2]) == [call.text for call in result.tool_calls]
+    assert_all_accepted(server)
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_reasoning_is_sent_back_whole_and_where_it_was(
     server: OpenAIServer, tmp_path: Path, *, streamed: bool

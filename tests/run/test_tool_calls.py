@@ -23,9 +23,7 @@ from assistant_kit.usage import Usage
 pytestmark = pytest.mark.anyio
 
 
-async def called(
-    *tools: Callable[..., object], calls: Sequence[Call], settings: Settings | None = None
-) -> Result[str]:
+async def called(*tools: Callable[..., object], calls: Sequence[Call], settings: Settings | None = None) -> Result[str]:
     with ScriptedModel([CallTools(*calls), "done"]) as model, anyio.fail_after(10):
         return await Assistant(model, tools=tools, settings=settings).run("x")
 

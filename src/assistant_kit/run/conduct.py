@@ -33,7 +33,7 @@ async def conduct(run: TurnRun) -> Result[Any]:
 async def _in_time(run: TurnRun) -> Result[Any]:
     with anyio.CancelScope(deadline=run.about.deadline.at):
         return await run_turn(run)
-    raise DeadlineExceeded(run.during, timeout=run.parts.settings.limits.timeout)
+    raise DeadlineExceeded(run.during, timeout=run.about.timeout)
 
 
 async def _fail(run: TurnRun, reason: str) -> None:

@@ -42,6 +42,7 @@ class Circumstances:
     catalog: Catalog
     window: Window
     counter: TokenCounter
+    timeout: float | None
     deadline: Deadline
     emit: Callable[[Event], None]
     stream: bool
