@@ -4,6 +4,7 @@ It is written as if nothing ever failed: every step goes through the runtime, wh
 done before a crash, so that going on with a turn is running it again.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from assistant_kit.errors import OutputInvalid, StepLimitExceeded
 from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracted
 from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
 from assistant_kit.protocols.model import ModelRequest, ModelResponse
+from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.run.result import Result, calls_of, usage_of
@@ -22,8 +24,9 @@ from assistant_kit.run.turn import TurnRun, through
 
 _REPAIR = (
     "Your last answer does not fit the required format: {problems}\n"
-    "Answer again with JSON that fits the schema, and nothing else."
+    "Answer again with nothing but JSON that fits this schema, without a code fence: {schema}"
 )
+"""It holds the schema, as some servers pass over it where a request has it, without a word (llama.cpp's Responses)."""
 
 
 async def run_turn(run: TurnRun) -> Result[Any]:
@@ -45,7 +48,7 @@ async def run_turn(run: TurnRun) -> Result[Any]:
         except OutputInvalid as error:
             if prompt is not None:
                 raise
-            prompt = DeveloperMessage(text=_REPAIR.format(problems=error.problems))
+            prompt = _repair(error, run.parts.output)
             run.emit(TextRetracted(text=error.text))
     raise StepLimitExceeded(run.parts.settings.limits.max_steps)
 
@@ -107,6 +110,12 @@ def _request(run: TurnRun, prompt: DeveloperMessage | None) -> ModelRequest:
         stream=run.about.stream,
         deadline=run.about.deadline,
     )
+
+
+def _repair(error: OutputInvalid, output: Output[Any] | None) -> DeveloperMessage:
+    assert output is not None  # noqa: S101  (plain text is never invalid)
+    schema = json.dumps(output.schema.schema, ensure_ascii=False)
+    return DeveloperMessage(text=_REPAIR.format(problems=error.problems, schema=schema))
 
 
 def _block(prompt: DeveloperMessage, counter: TokenCounter) -> Block:
