@@ -104,3 +104,9 @@ def test_a_wire_form_is_built_once_for_each_wire() -> None:
     assert forms == [b"chat", b"responses", b"chat"]
     assert built == ["chat", "responses"]
     assert message == user_message("hi")
+
+
+@pytest.mark.parametrize("empty", [Image(), File(), File(filename="a.txt")])
+def test_a_part_without_content_is_refused(empty: Image | File) -> None:
+    with pytest.raises(InputError):
+        user_message(["look", empty])

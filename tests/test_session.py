@@ -14,12 +14,15 @@ from assistant_kit.errors import (
     Interrupted,
     LeaseLost,
     ModelBroke,
+    ModelRejected,
+    OutputInvalid,
     StoreUnavailable,
 )
 from assistant_kit.events import Event
+from assistant_kit.messages import Image
 from assistant_kit.protocols.model import Model
 from assistant_kit.protocols.store import Store
-from assistant_kit.settings import LeaseSettings, Settings
+from assistant_kit.settings import LeaseSettings, RunLimits, Settings
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, ScriptedModel
 from assistant_kit.toolsets.functions import tool
@@ -91,6 +94,40 @@ async def test_a_repeated_request_id_gives_the_recorded_result_without_asking_th
         assert len(await chat.history()) == 2
     assert again == first
     assert [event.kind for event in events] == ["token", "complete"]
+
+
+async def test_a_recorded_result_does_not_depend_on_what_has_changed_since() -> None:
+    @tool(name="look")
+    def look_at_once() -> str:
+        return "seen"
+
+    @tool(name="look", needs_approval=True)
+    def look_when_allowed() -> str:
+        return "seen"
+
+    store = MemoryStore()
+    with ScriptedModel([CallTools(Call("look")), "one"]) as model:
+        first = await assistant_on(store, model, look_at_once).run("x", user="u", conversation="c", request_id="r")
+    with ScriptedModel([]) as model:
+        stricter = Settings(limits=RunLimits(max_steps=1))
+        assistant = assistant_on(store, model, look_when_allowed, settings=stricter)
+        assert await assistant.run("x", user="u", conversation="c", request_id="r") == first
+    with ScriptedModel([]) as model:
+        typed = Assistant(model, output_type=int, store=store)
+        with pytest.raises(OutputInvalid):
+            await typed.run("x", user="u", conversation="c", request_id="r")
+
+
+async def test_what_a_provider_refused_is_not_said_again_in_later_turns() -> None:
+    refused = Fail(ModelRejected("bad picture", model="m", status=400))
+    with ScriptedModel(["hello", refused, "fine"]) as model:
+        chat = assistant_on(MemoryStore(), model).conversation("c", user="u")
+        await chat.run("hi")
+        with pytest.raises(ModelRejected):
+            await chat.run(["see", Image(url="https://x.example/bad.png")])
+        await chat.run("never mind")
+        assert [turn.outcome for turn in await chat.history()] == ["completed", "failed", "completed"]
+    assert [item.kind for item in model.requests[2].items] == ["user", "assistant", "user"]
 
 
 async def test_a_repeated_request_id_of_a_long_turn_is_read_in_pages() -> None:

@@ -63,7 +63,7 @@ def make_assistant(settings: Settings) -> Assistant[str]:
         todo_model() if settings.model is None else settings.model,
         instructions=INSTRUCTIONS,
         tools=[tools],
-        settings=AssistantSettings(lease=_PATIENCE),
+        settings=AssistantSettings(model=settings.style, window=settings.window, lease=_PATIENCE),
         store=f"sqlite:///{quote(str(settings.conversations))}",
     )
 

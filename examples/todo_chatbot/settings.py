@@ -1,9 +1,12 @@
 """What the environment says: where the data is, who the user is, which model answers."""
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from assistant_kit import ModelSettings, WindowSettings
 
 DEFAULT_MODEL = "gpt-5.6-luna"
 
@@ -13,7 +16,9 @@ environment:
   TODO_USER        whose tasks (default: local)
   OPENAI_API_KEY   answer with a model of the OpenAI API; without it a rule-based model answers
   OPENAI_BASE_URL  a server with the same API
-  OPENAI_MODEL     the model's name (default: gpt-5.6-luna; needed with OPENAI_BASE_URL); TODO_MODEL goes before it"""
+  OPENAI_MODEL     the model's name (default: gpt-5.6-luna; needed with OPENAI_BASE_URL); TODO_MODEL goes before it
+  TODO_TEMPERATURE how freely it writes (default: its own way); 0 helps small models to use the tools
+  TODO_WINDOW      its context window in tokens (default: 128000); small models have less"""
 
 
 class SettingsError(Exception):
@@ -28,6 +33,8 @@ class Settings:
     user: str
     model: str | None
     remark: str
+    style: ModelSettings = field(default_factory=ModelSettings)
+    window: WindowSettings = field(default_factory=WindowSettings)
 
     @property
     def tasks(self) -> Path:
@@ -43,7 +50,14 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the environment and make the data folder. Raises SettingsError."""
     model, remark = _model(environment)
-    return Settings(data=_data(environment), user=environment.get("TODO_USER") or "local", model=model, remark=remark)
+    return Settings(
+        style=ModelSettings(temperature=_number(environment, "TODO_TEMPERATURE", least=0.0)),
+        window=_window(_number(environment, "TODO_WINDOW", least=1.0)),
+        data=_data(environment),
+        user=environment.get("TODO_USER") or "local",
+        model=model,
+        remark=remark,
+    )
 
 
 def _model(environment: Mapping[str, str]) -> tuple[str | None, str]:
@@ -63,6 +77,26 @@ def _model(environment: Mapping[str, str]) -> tuple[str | None, str]:
         raise SettingsError(f"set OPENAI_MODEL to the name of a model that {server} serves")
     name = name or DEFAULT_MODEL
     return f"openai:{name}", f"Model: {name}" + (f" at {server}" if server else "")
+
+
+def _window(tokens: float | None) -> WindowSettings:
+    usual = WindowSettings()
+    if tokens is None:
+        return usual
+    return WindowSettings(max_tokens=int(tokens), reserved_output=min(usual.reserved_output, int(tokens) // 8))
+
+
+def _number(environment: Mapping[str, str], name: str, *, least: float) -> float | None:
+    text = environment.get(name)
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number < math.inf:
+        raise SettingsError(f"{name} is {text!r}: set it to a number from {least:g} on, or leave it out")
+    return number
 
 
 def _data(environment: Mapping[str, str]) -> Path:

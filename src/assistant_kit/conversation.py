@@ -108,6 +108,19 @@ def turns_of(entries: Iterable[Measured], counter: TokenCounter, *, whole: bool 
     return tuple(turn for turn in turns if turn.blocks and (turn.started is not None or not whole))
 
 
+def said_before(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """Return the turns that later requests show: all but those that failed before any answer.
+
+    What a provider has refused once it would refuse in every later request, too; and who got an error instead of an
+    answer says it again.
+    """
+    return tuple(turn for turn in turns if len(turn.blocks) > 1 or not _failed(turn))
+
+
+def _failed(turn: Turn) -> bool:
+    return turn.finished is not None and turn.finished.outcome == "failed"
+
+
 def extended(turn: Turn, entries: Iterable[Measured], counter: TokenCounter) -> Turn:
     """Return the turn with further entries of it.
 

@@ -154,7 +154,7 @@ _PIECES = (str, Text, Image, File)
 def user_message(content: UserInput) -> UserMessage:
     """Make a user message of text, a part, or a sequence of both.
 
-    Raises InputError when there is nothing in it, when it is something else, or when its text is no Unicode text.
+    Raises InputError when there is nothing in it or in a part, when it is something else, or when a text is no Unicode.
     """
     if not _is_input(content):
         message = f"a message is text, an Image, a File or a sequence of these, not {type(content).__name__}"
@@ -163,6 +163,9 @@ def user_message(content: UserInput) -> UserMessage:
     parts = tuple(Text(text=piece) if isinstance(piece, str) else piece for piece in pieces)
     if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
         message = "the message is empty: give it text, an image or a file"
+        raise InputError(message)
+    if not all(has_content(part) for part in parts):
+        message = "an image or a file in the message has neither data nor url: give it one of them"
         raise InputError(message)
     if not all(is_unicode(text) for part in parts for text in _texts(part)):
         message = "the message is no Unicode text (it has lone surrogates): decode the bytes it came from first"
@@ -184,6 +187,11 @@ def _texts(part: Part) -> tuple[str, ...]:
         return (part.text,)
     texts = (part.url, part.media_type, part.filename if isinstance(part, File) else None)
     return tuple(text for text in texts if text is not None)
+
+
+def has_content(part: Part) -> bool:
+    """Tell whether there is anything in a part: a picture or a document needs `data` or `url`."""
+    return isinstance(part, Text) or part.data is not None or part.url is not None
 
 
 def is_unicode(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from assistant_kit.conversation import Turn, measure, turns_of
+from assistant_kit.conversation import Turn, measure, said_before, turns_of
 from assistant_kit.entries import ApprovalDecided, Measured, TurnFinished, TurnStarted
 from assistant_kit.errors import (
     ApprovalPending,
@@ -30,7 +30,7 @@ from assistant_kit.run.conduct import conduct
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn, history_of
 from assistant_kit.run.lease_keeper import LeaseKeeper
-from assistant_kit.run.loop import run_turn
+from assistant_kit.run.loop import recorded_result
 from assistant_kit.run.result import Result, calls_of
 from assistant_kit.run.tool_calls import call_digest
 from assistant_kit.run.turn import Circumstances, TurnRun
@@ -173,14 +173,14 @@ class Session:
             return None
         if seq == holding.lease.open_turn:
             return await self._go_on(holding, self._about.emit, release=True)
-        record = record_of(await self._turn_at(seq))
+        entries = await self._turn_at(seq)
+        record = record_of(entries)
         assert record.finished is not None  # noqa: S101  (only the last turn can be open, and that is open_turn)
         if record.finished.outcome != "completed":
             raise Interrupted(request_id, record.finished.outcome, record.finished.reason)
-        journal = Journal(self._store, holding.lease, record=record)
-        run = TurnRun(self._about, runtime=journal, started=record.started)
-        run.emit = ignore
-        result = await run_turn(run)
+        run = TurnRun(self._about, runtime=Ephemeral(), started=record.started)
+        run.add(*entries[1:])
+        result = recorded_result(run)
         self._about.emit(Token(result.text))
         self._about.emit(Complete(output=result.output, status=result.status, usage=result.usage))
         return result
@@ -201,7 +201,7 @@ class Session:
 
     async def _history(self, before: int | None) -> Sequence[Turn]:
         budget = self._about.parts.settings.window.budget
-        return turns_of(await self._read(before=before, max_tokens=budget), self._about.counter)
+        return said_before(turns_of(await self._read(before=before, max_tokens=budget), self._about.counter))
 
     async def _read(
         self, *, after: int = 0, before: int | None = None, max_tokens: int | None = None

@@ -159,6 +159,7 @@ async def test_a_key_that_the_server_says_again_is_not_quoted(server: OpenAIServ
     error, _ = await failed_after_a_good_turn(server, way, tmp_path, echo)
     assert type(error) is ModelUnauthorized
     assert KEY not in f"{error} {error!r} {vars(error)}"
+    assert KEY not in "".join(traceback.format_exception(error))
     assert [entry for entry in await journal(tmp_path) if KEY in repr(entry)] == []
 
 

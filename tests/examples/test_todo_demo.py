@@ -200,6 +200,31 @@ def test_a_model_of_a_compatible_server_answers_and_its_tools_are_the_real_ones(
     assert titles(data) == ["milk"]
 
 
+def test_a_model_can_be_told_its_temperature(data: Path) -> None:
+    with OpenAIServer() as server:
+        server.script([Answer("Yes.")])
+        done = piped("Hello\n", data, **openai(server), TODO_TEMPERATURE="0")
+        assert [request.body["temperature"] for request in server.requests] == [0]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_over_the_window_of_a_small_model_is_never_sent(data: Path) -> None:
+    with OpenAIServer() as server:
+        done = piped("Hello\n", data, **openai(server), TODO_WINDOW="100")
+        assert server.requests == []
+    assert done.returncode == 1
+    assert len(errors(done)) == 1
+
+
+@pytest.mark.parametrize("name", ["TODO_TEMPERATURE", "TODO_WINDOW"])
+@pytest.mark.parametrize("text", ["warm", "-1", "inf", "nan"])
+def test_a_setting_that_is_no_number_is_one_clear_error(data: Path, name: str, text: str) -> None:
+    done = piped("add milk\n", data, **{name: text})
+    assert done.returncode == 2
+    assert name in errors(done)[0]
+    assert not data.exists()
+
+
 def test_a_compatible_server_needs_the_name_of_a_model(data: Path) -> None:
     done = piped("add milk\n", data, OPENAI_API_KEY="test", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     assert done.returncode == 2

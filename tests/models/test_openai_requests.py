@@ -324,6 +324,19 @@ async def test_reasoning_that_led_to_nothing_is_not_sent_back(server: OpenAIServ
     assert len(body["input"]) == 4
 
 
+async def test_reasoning_that_is_not_sealed_goes_back_to_other_servers_only() -> None:
+    bare = Reasoning(raw='{"type":"reasoning","id":"rs_1","summary":[]}')
+    ended = events({"type": "response.completed", "response": {"output": []}})
+    for base_url, expected in (
+        (None, ["message", "message"]),
+        ("http://own.test/v1", ["message", "reasoning", "message"]),
+    ):
+        script = Script([ended])
+        model = OpenAIResponses("m", client=scripted_client(script, base_url))
+        await ask(model, HI, bare, AssistantMessage(text="so"))
+        assert [item["type"] for item in script.sent[0]["input"]] == expected
+
+
 async def test_a_model_that_has_no_encrypted_reasoning_is_asked_without_from_then_on(server: OpenAIServer) -> None:
     refusals = [
         {"message": "Unknown parameter: 'include'.", "param": "include"},

@@ -1,11 +1,14 @@
 """The run loop: ask, call, ask again, answer; within its limits."""
 
+from dataclasses import dataclass
+
 import anyio
 import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import DeadlineExceeded, ModelBroke, ModelUnavailable, StepLimitExceeded
 from assistant_kit.events import Event
+from assistant_kit.messages import DeveloperMessage
 from assistant_kit.policies.retry import Retry
 from assistant_kit.protocols.policy import Call as PolicyCall
 from assistant_kit.settings import ModelSettings, RunLimits, Settings
@@ -16,6 +19,12 @@ from assistant_kit.usage import Usage
 pytestmark = pytest.mark.anyio
 
 AT_ONCE = Retry(base=0.0)
+
+
+@dataclass
+class Person:
+    name: str
+    age: int
 
 
 @tool(effect="read")
@@ -154,3 +163,12 @@ async def test_a_bug_in_a_model_leaves_as_itself_and_closes_the_turn() -> None:
             (turn,) = await chat.history()
     assert turn.outcome == "failed"
     assert "secret" not in turn.reason
+
+
+async def test_a_repair_tells_the_schema_to_a_model_whose_server_kept_it_back() -> None:
+    with ScriptedModel(["Ada is 36.", '{"name": "Ada", "age": 36}']) as model:
+        result = await Assistant(model, output_type=Person).run("Who?")
+    assert result.output == Person("Ada", 36)
+    repair = model.requests[1].items[-1]
+    assert isinstance(repair, DeveloperMessage)
+    assert '"required": ["name", "age"]' in repair.text

@@ -10,7 +10,7 @@ import pytest
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import OutcomeUnknown, ToolError
 from assistant_kit.events import Event
-from assistant_kit.messages import ToolAnswer, ToolCall, text_of
+from assistant_kit.messages import Image, ToolAnswer, ToolCall, text_of
 from assistant_kit.protocols.model import ModelResponse
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.run.result import CallResult, Result
@@ -199,6 +199,14 @@ async def test_text_that_cannot_be_stored_is_replaced() -> None:
         return "a\ud800b"
 
     assert outcome(await called(broken, calls=[Call("broken")])) == ("ok", "a?b")
+
+
+async def test_a_picture_without_content_becomes_words() -> None:
+    @tool
+    async def look() -> Image:
+        return Image()
+
+    assert outcome(await called(look, calls=[Call("look")])) == ("ok", "(image without content)")
 
 
 async def test_calls_without_an_id_or_with_one_twice_get_ids_of_their_own() -> None:

@@ -53,6 +53,12 @@ async def run_turn(run: TurnRun) -> Result[Any]:
     raise StepLimitExceeded(run.parts.settings.limits.max_steps)
 
 
+def recorded_result(run: TurnRun) -> Result[Any]:
+    """Return the result of a turn that was completed before, from its entries alone. Raises OutputInvalid."""
+    answers = [measured.entry for measured in run.entries if isinstance(measured.entry, ModelResponded)]
+    return _completed(run, answers[-1])
+
+
 async def close_turn(run: TurnRun, result: Result[Any]) -> Result[Any]:
     """Record the end of a turn that `run_turn` has brought to a result, and tell the reader."""
     await run.runtime.finish(TurnFinished(turn=run.id, outcome=result.status, usage=result.usage))
@@ -114,7 +120,7 @@ def _request(run: TurnRun, prompt: DeveloperMessage | None) -> ModelRequest:
 
 def _repair(error: OutputInvalid, output: Output[Any] | None) -> DeveloperMessage:
     assert output is not None  # noqa: S101  (plain text is never invalid)
-    schema = json.dumps(output.schema.schema, ensure_ascii=False)
+    schema = json.dumps(output.schema.schema, ensure_ascii=False, default=dict)
     return DeveloperMessage(text=_REPAIR.format(problems=error.problems, schema=schema))
 
 

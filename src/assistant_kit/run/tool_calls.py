@@ -12,7 +12,7 @@ import anyio
 from assistant_kit.entries import Measured, ToolFinished, ToolStarted
 from assistant_kit.errors import AssistantKitError, OutcomeUnknown
 from assistant_kit.events import ToolRequest, ToolResult
-from assistant_kit.messages import Json, JsonObject, Outcome, Part, Text, ToolCall, is_unicode
+from assistant_kit.messages import Json, JsonObject, Outcome, Part, Text, ToolCall, has_content, is_unicode
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.runtime import Claim
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput, Toolset
@@ -207,11 +207,15 @@ async def _outcome(run: TurnRun, one: Asked, started: ToolStarted) -> tuple[Outc
 
 
 def _read(output: ToolOutput) -> tuple[Outcome, tuple[Part, ...]]:
-    content = tuple(
-        part if not isinstance(part, Text) or is_unicode(part.text) else Text(text=_replaced(part.text))
-        for part in output.content
-    )
+    content = tuple(_readable(part) for part in output.content)
     return ("error" if output.is_error else "ok"), content
+
+
+def _readable(part: Part) -> Part:
+    """Return what can be stored and sent in place of a part that cannot."""
+    if isinstance(part, Text):
+        return part if is_unicode(part.text) else Text(text=_replaced(part.text))
+    return part if has_content(part) else Text(text=f"({part.kind} without content)")
 
 
 def _replaced(text: str) -> str:

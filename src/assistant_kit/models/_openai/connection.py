@@ -145,7 +145,8 @@ class Connection:
                 url, content=body, cast_to=httpx2.Response, options=options, stream=stream
             )
         except openai.APIStatusError as error:
-            raise refused(error, server.source) from error
+            # A server that quotes the key would have it in every traceback.
+            raise refused(error, server.source) from (None if server.source.key_in(error) else error)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise unreachable(error, server.source) from error
         except (openai.OpenAIError, TypeError) as error:  # a TypeError is what it has for missing credentials

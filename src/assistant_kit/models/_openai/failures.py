@@ -69,6 +69,11 @@ class Source:
     address: str
     client: openai.AsyncOpenAI = field(repr=False)
 
+    def key_in(self, error: openai.APIStatusError) -> bool:
+        """Tell whether a server has quoted the key, so that the error would show it."""
+        key = self.client.api_key
+        return bool(key) and key in f"{error.message} {error.body}"
+
     def quote(self, text: str) -> str:
         """Return a server's words, cut to what an error may hold."""
         shown = " ".join(text.split())

@@ -61,7 +61,7 @@ class ResponsesRequests:
             pieces["tools"] = self._tools.of(request.tools)
         if request.instructions:
             pieces["instructions"] = dump(request.instructions)
-        pieces["input"] = b"[" + b",".join(_items(request.items)) + b"]"
+        pieces["input"] = b"[" + b",".join(_items(request.items, is_openai=is_openai)) + b"]"
         return join(settings, request.settings.extra, pieces)
 
 
@@ -90,14 +90,21 @@ def _tool(tool: ToolSpec) -> dict[str, object]:
     }
 
 
-def _items(items: Sequence[Item]) -> list[bytes]:
+def _items(items: Sequence[Item], *, is_openai: bool) -> list[bytes]:
     forms: list[bytes] = []
     last = len(items) - 1
     for index, item in enumerate(items):
-        if isinstance(item, Reasoning) and (item.raw is None or index == last or items[index + 1].kind not in _ANSWERS):
-            continue  # reasoning of another format; or cut off before what it led to, which OpenAI does not take back
+        if isinstance(item, Reasoning) and (
+            not _is_replayed(item, is_openai=is_openai) or index == last or items[index + 1].kind not in _ANSWERS
+        ):
+            continue  # what was cut off before it led to anything is not taken back by OpenAI
         forms.append(item.wire_form("responses", partial(_form, item)))
     return forms
+
+
+def _is_replayed(item: Reasoning, *, is_openai: bool) -> bool:
+    """Tell whether reasoning goes back: none of another format; and to OpenAI, which stores nothing, only if sealed."""
+    return item.raw is not None and (not is_openai or '"encrypted_content":"' in item.raw)
 
 
 def _form(item: Item) -> bytes:
