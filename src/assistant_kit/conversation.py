@@ -230,6 +230,9 @@ def _answers(step: Step, calls: Sequence[ToolCall], counter: TokenCounter) -> li
 
     Some servers give two calls of an answer the same id; then the recorded key, `step.index`, tells them apart.
     """
+    by_id = {answer.item.call_id: answer for answer in step.answers}
+    if len(by_id) == len(calls) == len(step.answers) and all(call.call_id in by_id for call in calls):
+        return [by_id[call.call_id] for call in calls]
     recorded: dict[str, list[Answered]] = {}
     for answer in step.answers:
         recorded.setdefault(answer.item.call_id, []).append(answer)

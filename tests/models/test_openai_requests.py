@@ -378,3 +378,11 @@ async def test_arguments_that_are_no_text_are_sent_back_as_text(server: OpenAISe
     back = server.requests[1].body["input"][1:5]
     assert [item["call_id"] for item in back] == [call.call_id for call in first.tool_calls]
     assert back[2]["more"] == "kept"
+
+
+async def test_a_picture_without_content_is_refused_before_anything_is_sent(server: OpenAIServer) -> None:
+    for kind in BOTH:
+        async with connected(kind, server) as model:
+            with pytest.raises(InputError):
+                await ask(model, UserMessage(content=(Image(),)))
+    assert server.requests == []

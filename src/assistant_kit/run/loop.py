@@ -134,6 +134,9 @@ _FRAMING = 8
 
 def _with_call_ids(items: tuple[OutputItem, ...], prefix: str) -> tuple[OutputItem, ...]:
     """Give calls an id where the server gave none or gave one twice."""
+    ids = [item.call_id for item in items if isinstance(item, ToolCall)]
+    if all(ids) and len(set(ids)) == len(ids):
+        return items
     seen: set[str] = set()
     named: list[OutputItem] = []
     for index, item in enumerate(items):

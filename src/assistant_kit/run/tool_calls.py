@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import anyio
 
+from assistant_kit.deadline import Deadline
 from assistant_kit.entries import Measured, ToolFinished, ToolStarted
 from assistant_kit.errors import AssistantKitError, OutcomeUnknown
 from assistant_kit.events import ToolRequest, ToolResult
@@ -173,7 +174,8 @@ async def _outcome(run: TurnRun, one: Asked, started: ToolStarted) -> tuple[Outc
     assert one.arguments is not None  # noqa: S101  (and only with arguments)
     toolset, spec = one.tool
     timeout = spec.timeout if spec.timeout is not None else run.parts.settings.limits.tool_timeout
-    deadline = run.about.deadline.earlier(timeout, now=anyio.current_time())
+    now = anyio.current_time()
+    deadline = run.about.deadline.earlier(timeout, now=now)
     context = ToolContext(
         user=run.about.user,
         conversation=run.about.conversation,
@@ -192,7 +194,7 @@ async def _outcome(run: TurnRun, one: Asked, started: ToolStarted) -> tuple[Outc
         notify=run.emit,
     )
     try:
-        with anyio.move_on_after(timeout):
+        with anyio.CancelScope(deadline=Deadline.after(timeout, now=now).at):
             return _read(await through(run.parts.policies, call))
     except OutcomeUnknown as error:
         return "unknown", _words(f"{UNKNOWN} ({error})")

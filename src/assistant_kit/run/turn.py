@@ -65,6 +65,7 @@ class TurnRun:
         self._history = history
         self._current = turns_of(self.entries, about.counter)[-1]
         self._recent: list[Measured] = []
+        self._packed: tuple[Turn, Sequence[Turn], tuple[Item, ...]] | None = None
 
     def continue_with(self, runtime: Runtime, history: Sequence[Turn]) -> None:
         """Record from now on by `runtime`; `history` is what was said before."""
@@ -94,6 +95,8 @@ class TurnRun:
         Raises CannotFit. What was left out once stays out, so that the requests of one run share their beginning.
         """
         current = self.current
+        if self._packed is not None and self._packed[0] is current and self._packed[1] is self._history and not extra:
+            return self._packed[2]
         if extra:
             tokens = current.tokens + sum(block.tokens for block in extra)
             current = replace(current, blocks=(*current.blocks, *extra), tokens=tokens)
@@ -102,7 +105,9 @@ class TurnRun:
             self.parts.instructions, self.about.catalog.listed, None if output is None else output.schema
         )
         packed = self.about.window.pack(overhead, self._history, current)
-        self._history = self._history[packed.dropped_turns :]
+        if packed.dropped_turns:
+            self._history = self._history[packed.dropped_turns :]
+        self._packed = None if extra else (current, self._history, packed.items)
         return packed.items
 
 
