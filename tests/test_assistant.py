@@ -216,6 +216,12 @@ async def test_two_toolsets_with_one_name_are_found_when_they_connect() -> None:
             pass
 
 
+async def test_a_window_without_room_for_a_request_is_refused() -> None:
+    for window in (WindowSettings(max_tokens=100, reserved_output=100), WindowSettings(reserved_output=-1)):
+        with ScriptedModel([]) as model, pytest.raises(ConfigurationError):
+            Assistant(model, settings=Settings(window=window))
+
+
 async def test_what_is_no_tool_is_refused() -> None:
     with ScriptedModel([]) as model, pytest.raises(ConfigurationError):
         Assistant(model, tools=["npx server"])  # pyright: ignore[reportArgumentType]

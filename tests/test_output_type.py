@@ -252,3 +252,9 @@ def test_a_default_without_a_json_form_is_no_warning() -> None:
 def test_a_type_without_a_schema_is_a_mistake_of_configuration(kind: Any) -> None:
     with pytest.raises(ConfigurationError, match="no JSON schema"):
         output_type(kind)
+
+
+@pytest.mark.parametrize("text", ["```json\n3\n```", "```\n3```", " ```json \n3\n```\n"])
+def test_json_in_a_fence_is_taken_out_of_it(text: str) -> None:
+    written = text.replace("3", '{"name": "Oslo", "people": 7}')
+    assert output_type(City).parse(written) == City(name="Oslo", people=7)

@@ -64,6 +64,10 @@ class Assembly(Generic[OutputT]):
             settings=Settings() if settings is None else settings,
             policies=(Retry(),) if policies is None else tuple(policies),
         )
+        window = self._parts.settings.window
+        if not 0 <= window.reserved_output < window.max_tokens:
+            message = f"{window} leaves no room for a request: max_tokens has to be more than reserved_output"
+            raise ConfigurationError(message)
         self._store: Store | None = registry.make_store(store) if isinstance(store, str) else store
         if made is not model:
             self._owned.append(made)

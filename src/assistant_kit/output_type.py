@@ -1,5 +1,6 @@
 """What a run returns: text, or a validated value of a type that the application names."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,6 +14,7 @@ from assistant_kit.protocols.model import OutputSchema
 
 T = TypeVar("T")
 _WRAPPED = "value"
+_FENCED = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
 # What strict mode understands. Source: platform.openai.com/docs/guides/structured-outputs, "Supported schemas".
 _STRICT_KEYWORDS = {
@@ -35,7 +37,11 @@ class OutputType(Generic[T]):
     wrapped: bool
 
     def parse(self, text: str) -> T:
-        """Return the value that the text stands for. Raises OutputInvalid with the text and what is wrong."""
+        """Return the value that the text stands for. Raises OutputInvalid with the text and what is wrong.
+
+        JSON in a fence of Markdown, as small models like to write it, is taken out of it.
+        """
+        text = _FENCED.sub(r"\1", text)
         try:
             return self.adapter.validate_json(_unwrapped(text) if self.wrapped else text)
         except ValidationError as error:

@@ -1,8 +1,10 @@
 """What an application may set: how the model answers, how far a run may go, how large a request may be."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, TypeAlias
 
+from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import Json, JsonObject
 
 ToolChoice: TypeAlias = Literal["auto", "required", "none"] | str
@@ -35,6 +37,13 @@ class RunLimits:
     parallel_tools: int = 16
     tool_timeout: float | None = 120.0
 
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when no run could go by these limits."""
+        if self.max_steps < 1 or self.parallel_tools < 1:
+            raise ConfigurationError("RunLimits: max_steps and parallel_tools are at least 1")
+        if any(limit is not None and not limit > 0 for limit in (self.timeout, self.tool_timeout)):
+            raise ConfigurationError("RunLimits: a timeout is a positive number of seconds, or None for no limit")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowSettings:
@@ -63,6 +72,11 @@ class LeaseSettings:
 
     ttl: float = 30.0
     wait: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when a lease could not last."""
+        if not 0 < self.ttl < inf or not self.wait >= 0:
+            raise ConfigurationError("LeaseSettings: ttl is a positive number of seconds, wait is not negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

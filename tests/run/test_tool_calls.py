@@ -126,6 +126,23 @@ async def test_a_sync_tool_that_outlives_its_timeout_does_not_hold_the_run_up() 
         release.set()
 
 
+async def test_a_sync_tool_can_see_that_it_is_cancelled_and_end() -> None:
+    ended = threading.Event()
+
+    @tool(timeout=0.01)
+    def slow(context: ToolContext) -> str:
+        waiting = threading.Event()
+        try:
+            while not waiting.wait(0.001):
+                context.check_cancelled()
+        finally:
+            ended.set()
+        return ""
+
+    assert outcome(await called(slow, calls=[Call("slow")]))[0] == "unknown"
+    assert await anyio.to_thread.run_sync(ended.wait, 5)
+
+
 async def test_calls_of_one_step_run_side_by_side_and_are_answered_in_order() -> None:
     arrived = 0
     everyone = anyio.Event()

@@ -44,8 +44,8 @@ class OpenAIResponses(_OverConnection):
 
     The key comes from OPENAI_API_KEY unless `api_key` is given (`"none"` for a server that needs none), the address
     from OPENAI_BASE_URL unless `base_url` is. `timeout` is the longest silence in seconds; None leaves it to the
-    deadline of the run (without one: 600 s), and 5 s to connect. A `client` that is passed in is used with its own key and address, without its
-    retries, and stays open.
+    deadline of the run (without one: 600 s), and 5 s to connect. A `client` that is passed in is used with its own key
+    and address, without its retries, and stays open.
     """
 
     async def respond(self, request: ModelRequest, emit: Emit) -> ModelResponse:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
+import anyio.from_thread
+
 from assistant_kit.deadline import Deadline
 from assistant_kit.messages import JsonObject, Part
 from assistant_kit.tool_spec import ToolSpec
@@ -15,8 +17,8 @@ class ToolContext:
     """What a tool may know of the call it serves.
 
     `user` and `conversation` are None in a one-off run. `idempotency_key` stays the same when the call is repeated
-    by a retry or by another worker. A tool is cancelled when `deadline` has passed or the run is left; synchronous
-    tools can call `anyio.from_thread.check_cancelled()`.
+    by a retry or by another worker. A tool is cancelled when `deadline` has passed or the run is left; a synchronous
+    one, whose thread nobody can stop, asks with `check_cancelled()`.
     """
 
     user: str | None
@@ -25,6 +27,13 @@ class ToolContext:
     tool: str
     idempotency_key: str
     deadline: Deadline = field(default_factory=Deadline)
+
+    def check_cancelled(self) -> None:
+        """Raise the event loop's cancellation error when this call is cancelled; for synchronous tools in their thread.
+
+        Let it pass through: it ends the thread. Its result is not awaited any more.
+        """
+        anyio.from_thread.check_cancelled()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
