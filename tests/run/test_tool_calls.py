@@ -10,7 +10,7 @@ import pytest
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import OutcomeUnknown, ToolError
 from assistant_kit.events import Event
-from assistant_kit.messages import Image, ToolAnswer, ToolCall, text_of
+from assistant_kit.messages import AssistantMessage, Image, ToolAnswer, ToolCall, text_of
 from assistant_kit.protocols.model import ModelResponse
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.run.result import CallResult, Result
@@ -234,9 +234,11 @@ async def test_calls_without_an_id_or_with_one_twice_get_ids_of_their_own() -> N
     items = tuple(
         ToolCall(call_id=name, name="echo", arguments=f'{{"text": "{n}"}}') for n, name in enumerate(["", "x", "x"])
     )
-    response = ModelResponse(items=items, usage=Usage(requests=1), model="m")
+    said = AssistantMessage(text="Well.")
+    response = ModelResponse(items=(said, *items), usage=Usage(requests=1), model="m")
     with ScriptedModel([response, "done"]) as model:
         result = await Assistant(model, tools=[echo]).run("x")
+    assert result.messages[1] is said
     assert [call.text for call in result.tool_calls] == ["0", "1", "2"]
     assert len({call.call_id for call in result.tool_calls}) == 3
 
