@@ -1,6 +1,5 @@
 """What the reader of a run sees. `kind` is the event's name on the wire."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -110,5 +109,3 @@ Delta: TypeAlias = Token | ReasoningToken | RefusalToken
 
 Event: TypeAlias = Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | Complete | Error
 """The closed union of what a reader sees."""
-
-EventData: TypeAlias = Mapping[str, Any]

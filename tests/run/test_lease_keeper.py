@@ -103,3 +103,29 @@ async def test_a_run_that_ends_during_its_renewal_is_forgotten() -> None:
             store.gate.set()
             await anyio.wait_all_tasks_blocked()
     assert store.renewed == ["c"]
+
+
+async def test_a_run_that_ends_during_the_renewal_of_another_does_not_end_the_keeping() -> None:
+    store, lease = await taken()
+    other, other_lease = await taken()
+    store.gate = anyio.Event()
+    leave = anyio.Event()
+    left = anyio.Event()
+    keeper = LeaseKeeper(TTL)
+
+    async def run_beside() -> None:
+        with keeper.keeping(other, other_lease):
+            await leave.wait()
+        left.set()
+
+    with anyio.fail_after(10), keeper.keeping(store, lease) as kept:
+        async with Background(run_beside):
+            await anyio.sleep(TTL)  # both are due before the keeper begins
+            async with Background(keeper.run):
+                await anyio.wait_all_tasks_blocked()  # the first renewal is held up
+                leave.set()
+                await left.wait()
+                store.gate.set()
+                await store.enough.wait()
+    assert kept.lost is None
+    assert other.renewed == []

@@ -63,6 +63,8 @@ class LeaseKeeper:
 
     async def _renew_due(self, now: float) -> None:
         for kept in [kept for kept in self._kept if kept.due <= now]:
+            if kept.ended:  # while another lease was renewed
+                continue
             del self._kept[kept]
             try:
                 await kept.store.renew(kept.lease, ttl=self._ttl)
