@@ -1,12 +1,23 @@
 """A store that fails on demand: what a crash, a lost acknowledgement or an outage look like from inside a run."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import anyio
 
+from assistant_kit.audit_chain import AuditLink
 from assistant_kit.errors import StoreUnavailable
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, Store, UserStore
+from assistant_kit.protocols.store import (
+    Append,
+    ConversationInfo,
+    Lease,
+    NewRecord,
+    Record,
+    Store,
+    TurnState,
+    Unfinished,
+    UserStore,
+)
 
 T = TypeVar("T")
 When = Literal["before", "after"]
@@ -21,6 +32,7 @@ class FaultyStore:
         self.when: When = when
         self.once = once
         self.fail_reads = False
+        self.hanging_read: anyio.Event | None = None
         self.writes = 0
         self.awaited: dict[int, anyio.Event] = {}
 
@@ -31,6 +43,15 @@ class FaultyStore:
 
     def for_user(self, user: str) -> UserStore:
         return _FaultyUserStore(self, self.store.for_user(user))
+
+    async def open(self) -> None:
+        await self.store.open()
+
+    async def unfinished(self, *, state: TurnState = "open", limit: int = 100) -> Sequence[Unfinished]:
+        return await self.store.unfinished(state=state, limit=limit)
+
+    async def users(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        return await self.store.users(after=after, limit=limit)
 
     async def aclose(self) -> None:
         await self.store.aclose()
@@ -75,6 +96,9 @@ class _FaultyUserStore:
     ) -> Sequence[Record]:
         if self._faults.fail_reads:
             raise StoreUnavailable("the connection is gone")
+        if self._faults.hanging_read is not None:
+            self._faults.hanging_read.set()
+            await anyio.sleep_forever()
         return await self._store.read(conversation, after=after, before=before, max_tokens=max_tokens, limit=limit)
 
     async def locate(self, conversation: str, record_id: str) -> int | None:
@@ -83,5 +107,23 @@ class _FaultyUserStore:
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         return await self._store.conversations(limit=limit, before=before)
 
+    async def transact(self, lease: Lease, work: Callable[[Any], Awaitable[Append]]) -> None:
+        await self._faults.write(lambda: self._store.transact(lease, work))
+
+    async def rename(self, conversation: str, title: str) -> None:
+        await self._faults.write(lambda: self._store.rename(conversation, title))
+
+    async def fork(self, conversation: str, new: str, *, at: int) -> None:
+        await self._faults.write(lambda: self._store.fork(conversation, new, at=at))
+
+    async def rewind(self, lease: Lease, *, to: int) -> None:
+        await self._faults.write(lambda: self._store.rewind(lease, to=to))
+
     async def delete(self, conversation: str) -> None:
-        await self._store.delete(conversation)
+        await self._faults.write(lambda: self._store.delete(conversation))
+
+    async def erase(self) -> int:
+        return await self._faults.write(self._store.erase)
+
+    async def audit_log(self, *, after: int = 0, limit: int = 1000) -> Sequence[AuditLink]:
+        return await self._store.audit_log(after=after, limit=limit)

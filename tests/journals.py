@@ -99,7 +99,7 @@ def _ends(draw: st.DrawFn, turn: str, step: int, asked: Sequence[ToolCall]) -> l
             ended.append(_ended(turn, key, call.call_id, call.name, draw(contents)))
     if draw(st.booleans()):
         ended.append(_ended(turn, f"{step}.9", "orphan", "weather", draw(contents)))
-    decided = ApprovalDecided(turn=turn, call_id="a", arguments_hash="", approved=True)
+    decided = ApprovalDecided(turn=turn, key="0.0", call_id="a", arguments_hash="", approved=True)
     return [*begun, *draw(st.permutations([*ended, decided]))]
 
 

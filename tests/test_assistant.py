@@ -110,6 +110,22 @@ async def test_a_deleted_conversation_is_gone() -> None:
             assert not await assistant.conversations(user="u")
 
 
+async def test_all_that_is_kept_of_a_user_is_exported_and_erased() -> None:
+    with ScriptedModel(["A", "B", "C"]) as model:
+        async with Assistant(model, store="memory:") as assistant:
+            await assistant.run("my word", user="u", conversation="c")
+            await assistant.run("my word", user="u", conversation="d")
+            await assistant.run("theirs", user="other", conversation="c")
+            one = [line async for line in assistant.conversation("c", user="u").export()]
+            everything = [line async for line in assistant.export_user("u")]
+            assert sum("my word" in line for line in one) == 1
+            assert sum("my word" in line for line in everything) == 2
+            assert await assistant.erase_user("u") == 2
+            assert not await assistant.conversations(user="u")
+            assert not any(["my word" in line async for line in assistant.export_user("u")])
+            assert len(await assistant.conversations(user="other")) == 1
+
+
 async def test_tools_are_called_and_their_results_reach_the_model() -> None:
     with ScriptedModel([CallTools(Call("weather", {"city": "Oslo"})), "Rain."]) as model:
         result = await Assistant(model, tools=[weather]).run("Rain in Oslo?")

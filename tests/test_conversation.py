@@ -178,7 +178,7 @@ def test_reasoning_that_nothing_follows_is_left_out() -> None:
 
 def test_an_approval_may_come_between_a_call_and_its_end() -> None:
     waiting = TurnFinished(turn="t1", outcome="waiting", usage=Usage())
-    decided = ApprovalDecided(turn="t1", call_id="a", arguments_hash="", approved=True)
+    decided = ApprovalDecided(turn="t1", key="1.0", call_id="a", arguments_hash="", approved=True)
     (turn,) = turns(started(), responded(CALL_A), waiting, decided, begun(CALL_A), ended(CALL_A))
     assert turn.blocks[1].items == (CALL_A, answer("a"))
     assert turn.finished == waiting

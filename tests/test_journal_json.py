@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from assistant_kit.entries import (
     ApprovalDecided,
+    CallResolved,
     Entry,
     Measured,
     ModelResponded,
     ToolFinished,
+    ToolNoted,
     ToolStarted,
     TurnFinished,
+    TurnResumed,
     TurnStarted,
+    TurnSuspended,
 )
 from assistant_kit.errors import InputError, UnreadableEntry
 from assistant_kit.journal_json import decode, encode
@@ -49,13 +53,14 @@ SNAPSHOTS: list[tuple[Entry, str]] = [
                 )
             ),
             request_id="r1",
+            assistant="a",
         ),
         (
             '{"v":1,"counter":"o200k","kind":"turn_started","turn":"t1","input":{"kind":"user","content":['
             '{"kind":"text","text":"Häuser"},'
             '{"kind":"image","data":"-_8=","url":null,"media_type":"image/png","detail":"auto"},'
             '{"kind":"file","data":null,"url":"https://example.org/a.pdf","media_type":null,"filename":"a.pdf"}'
-            ']},"request_id":"r1"}'
+            ']},"request_id":"r1","assistant":"a"}'
         ),
     ),
     (
@@ -108,11 +113,32 @@ SNAPSHOTS: list[tuple[Entry, str]] = [
         ),
     ),
     (
-        ApprovalDecided(turn="t1", call_id="c1", arguments_hash="h", approved=False, by="Ann"),
+        ApprovalDecided(turn="t1", key="1.0", call_id="c1", arguments_hash="h", approved=False, by="Ann"),
         (
-            '{"v":1,"counter":"o200k","kind":"approval_decided","turn":"t1","call_id":"c1","arguments_hash":"h",'
+            '{"v":1,"counter":"o200k","kind":"approval_decided","turn":"t1","key":"1.0","call_id":"c1","arguments_hash":"h",'
             '"approved":false,"by":"Ann"}'
         ),
+    ),
+    (
+        ToolNoted(turn="t1", key="2.0", call_id="c1", note="task 7"),
+        '{"v":1,"counter":"o200k","kind":"tool_noted","turn":"t1","key":"2.0","call_id":"c1","note":"task 7"}',
+    ),
+    (
+        CallResolved(
+            turn="t1", key="2.0", call_id="c1", tool="add", outcome="error", content=(Text(text="no"),), by="Ann"
+        ),
+        (
+            '{"v":1,"counter":"o200k","kind":"call_resolved","turn":"t1","key":"2.0","call_id":"c1","tool":"add",'
+            '"outcome":"error","content":[{"kind":"text","text":"no"}],"by":"Ann"}'
+        ),
+    ),
+    (
+        TurnResumed(turn="t1", attempt=2, worker="w"),
+        '{"v":1,"counter":"o200k","kind":"turn_resumed","turn":"t1","attempt":2,"worker":"w"}',
+    ),
+    (
+        TurnSuspended(turn="t1", reason="down"),
+        '{"v":1,"counter":"o200k","kind":"turn_suspended","turn":"t1","reason":"down"}',
     ),
     (
         TurnFinished(turn="t1", outcome="waiting", usage=Usage(reported=False), reason="r"),

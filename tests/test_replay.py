@@ -14,10 +14,13 @@ from assistant_kit.entries import (
     ToolFinished,
     ToolStarted,
     TurnFinished,
+    TurnResumed,
     TurnStarted,
+    TurnSuspended,
 )
 from assistant_kit.messages import Text, ToolCall, UserMessage
-from assistant_kit.replay import KEY_MARGIN, Record, record_of, verdict
+from assistant_kit.replay import KEY_MARGIN, MAX_BACKOFF, Record, due_at, given_up, record_of, verdict
+from assistant_kit.settings import RecoverySettings
 from assistant_kit.tool_spec import Effect, Keyed
 from assistant_kit.usage import Usage
 
@@ -30,7 +33,7 @@ CLAIMED = ToolStarted(
 )
 DONE = ToolFinished(turn="t", key="1.0", call_id="c1", tool="pay", outcome="ok", content=())
 WAITING = TurnFinished(turn="t", outcome="waiting", usage=Usage())
-APPROVED = ApprovalDecided(turn="t", call_id="c1", arguments_hash="h", approved=True)
+APPROVED = ApprovalDecided(turn="t", key="1.0", call_id="c1", arguments_hash="h", approved=True)
 ANSWERED = ModelResponded(turn="t", step=2, model="m", items=(), usage=Usage())
 ENDED = TurnFinished(turn="t", outcome="completed", usage=Usage())
 
@@ -72,8 +75,10 @@ def test_what_is_on_record_is_found_under_its_key() -> None:
         started=entries[0],
         steps={"1": entries[1], "1.0": entries[5]},
         claims={"1.0": entries[4]},
-        decisions={"c1": APPROVED},
+        decisions={"1.0": APPROVED},
         finished=ENDED,
+        paused=entries[2],
+        since=entries[0].at,
     )
 
 
@@ -93,6 +98,54 @@ def test_the_life_of_a_key_is_counted_from_the_first_attempt() -> None:
     again = replace(CLAIMED, attempt=2)
     claim = record_of(journal(STARTED, ASKED, CLAIMED, again)).claims["1.0"]
     assert (claim.entry, claim.at) == (again, 103.0)
+
+
+def resumed(attempt: int) -> TurnResumed:
+    return TurnResumed(turn="t", attempt=attempt)
+
+
+SUSPENDED = TurnSuspended(turn="t", reason="down")
+PARKED = TurnFinished(turn="t", outcome="parked", usage=Usage(), reason="it died")
+THRICE = RecoverySettings(max_attempts=3, patience=1000.0, backoff=10.0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "given"),
+    [
+        ([STARTED], False),
+        ([STARTED, resumed(2)], False),
+        ([STARTED, resumed(2), resumed(3)], True),  # the third worker has died
+        ([STARTED, resumed(2), SUSPENDED, resumed(3), SUSPENDED], False),  # none of these died
+        ([STARTED, resumed(2), SUSPENDED, resumed(3), resumed(4)], True),
+        ([STARTED, resumed(2), resumed(3), PARKED], False),  # retried by hand: it begins anew
+        ([STARTED, resumed(2), resumed(3), PARKED, resumed(2)], False),
+        ([STARTED, resumed(2), resumed(3), PARKED, resumed(2), resumed(3)], True),
+    ],
+)
+def test_a_turn_is_given_up_when_its_worker_has_died_too_often(entries: list[Entry], given: bool) -> None:  # noqa: FBT001
+    assert (given_up(record_of(journal(*entries)), THRICE, now=200.0) is not None) == given
+
+
+def test_a_turn_that_has_to_wait_is_given_up_after_a_while() -> None:
+    waiting = record_of(journal(STARTED, resumed(2), SUSPENDED))
+    assert given_up(waiting, THRICE, now=1101.0) is None
+    reason = given_up(waiting, THRICE, now=1101.1)
+    assert reason is not None
+    assert "down" in reason
+    retried = record_of(journal(STARTED, resumed(2), SUSPENDED, PARKED, resumed(2), SUSPENDED))
+    assert given_up(retried, THRICE, now=1101.1) is None
+
+
+@given(st.integers(1, 2000))
+def test_the_pause_between_attempts_doubles_up_to_a_limit(times: int) -> None:
+    entries = [STARTED, *([resumed(2), SUSPENDED] * times)]
+    last = 100.0 + len(entries)
+    assert due_at(record_of(journal(*entries)), THRICE) == last + min(10.0 * 2 ** min(times - 1, 20), MAX_BACKOFF)
+
+
+def test_a_turn_whose_worker_died_is_due_at_once() -> None:
+    assert due_at(record_of(journal(STARTED, resumed(2))), THRICE) == 0.0
+    assert due_at(record_of(journal(STARTED, ASKED, WAITING)), THRICE) == 0.0
 
 
 times = st.floats(0, 1e10)

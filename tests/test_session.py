@@ -1,27 +1,32 @@
 """Runs on a stored conversation: claimed, in order, resumable, recognised."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import (
     ApprovalPending,
     ConversationBusy,
+    DeadlineExceeded,
     InputError,
     Interrupted,
     LeaseLost,
     ModelBroke,
     ModelRejected,
+    ModelUnavailable,
     OutputInvalid,
     StoreUnavailable,
+    UnreadableEntry,
 )
 from assistant_kit.events import Event
 from assistant_kit.messages import Image
 from assistant_kit.protocols.model import Model
-from assistant_kit.protocols.store import Store
+from assistant_kit.protocols.store import Append, NewRecord, Store
 from assistant_kit.settings import LeaseSettings, RunLimits, Settings
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, ScriptedModel
@@ -30,6 +35,7 @@ from tests.faulty_store import FaultyStore
 
 pytestmark = pytest.mark.anyio
 
+T = TypeVar("T")
 IMPATIENT = Settings(lease=LeaseSettings(wait=0.0))
 
 
@@ -198,11 +204,45 @@ async def test_an_interrupted_turn_that_fails_again_is_closed_and_does_not_stand
     clock = Clock()
     store = MemoryStore(clock=clock)
     await interrupted(store, clock, ["never stored"], fail_at=2)
-    with ScriptedModel([Fail(ModelBroke("cut", model="m")), "second"]) as model, caplog.at_level(logging.WARNING):
+    with ScriptedModel([Fail(ModelRejected("no", model="m")), "second"]) as model, caplog.at_level(logging.WARNING):
         chat = assistant_on(store, model).conversation("c", user="u")
         await chat.run("y")
         assert [turn.outcome for turn in await chat.history()] == ["failed", "completed"]
     assert "interrupted turn" in caplog.text
+
+
+async def test_what_is_over_for_one_run_does_not_end_the_turn_of_another_that_it_goes_on_with() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=2, request_id="r1")
+    steps = [Delay(60, "too late"), Fail(ModelUnavailable("down", model="m")), Delay(60, "too late"), "first"]
+    with ScriptedModel(steps) as model, anyio.fail_after(10):
+        chat = Assistant(model, store=store, policies=()).conversation("c", user="u")
+        with pytest.raises(DeadlineExceeded):
+            await chat.run("y", timeout=0.01)
+        with pytest.raises(ModelUnavailable):
+            await chat.run("y")
+        async with anyio.create_task_group() as group:
+            group.start_soon(chat.run, "y")
+            while len(model.requests) < 3:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        assert [turn.outcome for turn in await chat.history()] == [None]
+        assert (await chat.run("x", request_id="r1")).output == "first"
+
+
+async def test_a_run_that_is_left_while_it_reads_the_history_closes_its_turn() -> None:
+    store = FaultyStore(MemoryStore())
+    with ScriptedModel(["first"]) as model, anyio.fail_after(10):
+        chat = assistant_on(store, model).conversation("c", user="u")
+        await chat.run("x")
+        store.hanging_read = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(chat.run, "y")
+            await store.hanging_read.wait()
+            group.cancel_scope.cancel()
+        store.hanging_read = None
+        assert [turn.outcome for turn in await chat.history()] == ["completed", "cancelled"]
 
 
 async def test_a_store_that_fails_during_recovery_is_told_to_the_caller() -> None:
@@ -210,7 +250,21 @@ async def test_a_store_that_fails_during_recovery_is_told_to_the_caller() -> Non
     store = MemoryStore(clock=clock)
     await interrupted(store, clock, ["never stored"], fail_at=2)
     with ScriptedModel(["first"]) as model, pytest.raises(StoreUnavailable):
-        await assistant_on(FaultyStore(store, fail_at=2), model).run("y", user="u", conversation="c")
+        await assistant_on(FaultyStore(store, fail_at=3), model).run("y", user="u", conversation="c")
+
+
+async def test_a_turn_whose_failure_could_not_be_recorded_stays_the_open_one() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    await interrupted(store, clock, ["never stored"], fail_at=2, request_id="r1")
+    # The worker resumes the turn (2), the model fails, and the end of the turn (3) is not recorded.
+    flaky = FaultyStore(store, fail_at=3, once=True)
+    with ScriptedModel([Fail(ModelRejected("no", model="m"))]) as model, pytest.raises(StoreUnavailable):
+        await assistant_on(flaky, model).run("y", user="u", conversation="c")
+    with ScriptedModel(["first"]) as model:
+        chat = assistant_on(store, model).conversation("c", user="u")
+        assert (await chat.run("x", request_id="r1")).output == "first"
+        assert [(turn.input, turn.outcome) for turn in await chat.history()] == [("x", "completed")]
 
 
 async def test_a_new_request_id_after_an_interrupted_turn_is_a_new_turn() -> None:
@@ -223,7 +277,19 @@ async def test_a_new_request_id_after_an_interrupted_turn_is_a_new_turn() -> Non
         assert (await chat.run("y", request_id="r9")).output == "second"
 
 
-async def test_a_history_that_cannot_be_read_ends_the_turn_as_failed() -> None:
+async def test_a_history_with_an_entry_that_cannot_be_read_ends_the_turn_as_failed() -> None:
+    store = MemoryStore()
+    lease = await store.for_user("u").claim("c", owner="w", ttl=60)
+    record = NewRecord(record_id="r", kind="note", body=b"no entry")
+    write = Append(lease=lease, expected_seq=0, records=[record], state="idle", open_turn=None, release=True)
+    await store.for_user("u").append(write)
+    with pytest.raises(UnreadableEntry):
+        await assistant_on(store, ScriptedModel([])).run("y", user="u", conversation="c")
+    end = (await store.for_user("u").read("c"))[-1]
+    assert (end.kind, b"failed" in end.body) == ("turn_finished", True)
+
+
+async def test_a_history_that_a_store_does_not_give_leaves_the_turn_to_recovery() -> None:
     store = FaultyStore(MemoryStore())
     with ScriptedModel(["first"]) as model:
         chat = assistant_on(store, model).conversation("c", user="u")
@@ -232,7 +298,7 @@ async def test_a_history_that_cannot_be_read_ends_the_turn_as_failed() -> None:
         with pytest.raises(StoreUnavailable):
             await chat.run("y")
         store.fail_reads = False
-        assert [turn.outcome for turn in await chat.history()] == ["completed", "failed"]
+        assert [turn.outcome for turn in await chat.history()] == ["completed", None]
 
 
 async def test_resume_finishes_an_interrupted_turn_and_refuses_when_there_is_none() -> None:
@@ -343,6 +409,34 @@ async def test_a_lease_that_is_lost_during_a_model_call_ends_the_run() -> None:
 async def _lose(assistant: Assistant[str]) -> None:
     with pytest.raises(LeaseLost):
         await assistant.run("x", user="u", conversation="c")
+
+
+class SlowAcknowledgement(FaultyStore):
+    """A store whose acknowledgement of the last write comes after the lease could not be renewed any more."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.lost = anyio.Event()
+
+    async def write(self, operation: Callable[[], Awaitable[T]]) -> T:
+        try:
+            written = await operation()
+        except LeaseLost:
+            self.lost.set()
+            raise
+        self.writes += 1
+        if self.writes == 2:
+            await self.lost.wait()
+        return written
+
+
+async def test_a_lease_that_is_lost_by_giving_it_up_at_the_end_of_a_run_is_no_loss() -> None:
+    store = SlowAcknowledgement(MemoryStore())
+    settings = Settings(lease=LeaseSettings(ttl=0.03))
+    with ScriptedModel(["answer"]) as model, anyio.fail_after(10):
+        result = await assistant_on(store, model, settings=settings).run("x", user="u", conversation="c")
+    assert result.output == "answer"
+    assert store.lost.is_set()
 
 
 async def test_a_renewal_that_fails_once_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:

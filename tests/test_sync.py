@@ -37,6 +37,15 @@ def test_without_a_with_block_the_thread_ends_on_close_and_starts_again_on_use()
         kit.close()
 
 
+def test_anything_else_of_an_assistant_is_called_in_its_loop() -> None:
+    with ScriptedModel(["a"]) as model:
+        assistant = Assistant(model, store="memory:")
+        with assistant.sync as kit:
+            kit.run("x", user="u", conversation="c")
+            chat = assistant.conversation("c", user="u")
+            assert [turn.text for turn in kit.call(chat.history)] == ["a"]
+
+
 def test_events_are_read_as_they_come() -> None:
     with ScriptedModel(["Hello there"]) as model, Assistant(model).sync as kit, kit.stream("x") as run:
         kinds = [event.kind for event in run]

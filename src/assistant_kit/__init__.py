@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from assistant_kit.errors import ConfigurationError as ConfigurationError
     from assistant_kit.errors import ConversationBusy as ConversationBusy
     from assistant_kit.errors import ConversationConflict as ConversationConflict
+    from assistant_kit.errors import ConversationExists as ConversationExists
     from assistant_kit.errors import ConversationNotFound as ConversationNotFound
     from assistant_kit.errors import DeadlineExceeded as DeadlineExceeded
+    from assistant_kit.errors import DecryptionFailed as DecryptionFailed
     from assistant_kit.errors import DuplicateTool as DuplicateTool
     from assistant_kit.errors import InputError as InputError
     from assistant_kit.errors import Interrupted as Interrupted
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from assistant_kit.errors import ModelUnauthorized as ModelUnauthorized
     from assistant_kit.errors import ModelUnavailable as ModelUnavailable
     from assistant_kit.errors import ModelUnreachable as ModelUnreachable
+    from assistant_kit.errors import NotTransactional as NotTransactional
     from assistant_kit.errors import OutcomeUnknown as OutcomeUnknown
     from assistant_kit.errors import OutputInvalid as OutputInvalid
     from assistant_kit.errors import RunError as RunError
@@ -40,8 +43,10 @@ if TYPE_CHECKING:
     from assistant_kit.errors import StoreError as StoreError
     from assistant_kit.errors import StoreTooNew as StoreTooNew
     from assistant_kit.errors import StoreUnavailable as StoreUnavailable
+    from assistant_kit.errors import StoreVolatile as StoreVolatile
     from assistant_kit.errors import ToolError as ToolError
     from assistant_kit.errors import ToolsetError as ToolsetError
+    from assistant_kit.errors import TurnParked as TurnParked
     from assistant_kit.errors import UnknownModel as UnknownModel
     from assistant_kit.errors import UnknownStore as UnknownStore
     from assistant_kit.errors import UnreadableEntry as UnreadableEntry
@@ -56,18 +61,24 @@ if TYPE_CHECKING:
     from assistant_kit.models.rule_model import Rule as Rule
     from assistant_kit.models.rule_model import RuleModel as RuleModel
     from assistant_kit.policies.retry import Retry as Retry
+    from assistant_kit.protocols.store import ConversationInfo as ConversationInfo
     from assistant_kit.protocols.toolset import ToolContext as ToolContext
     from assistant_kit.protocols.toolset import ToolOutput as ToolOutput
+    from assistant_kit.recovery import Recovery as Recovery
     from assistant_kit.run.history import HistoryTurn as HistoryTurn
     from assistant_kit.run.result import CallResult as CallResult
     from assistant_kit.run.result import Result as Result
     from assistant_kit.run.stream import RunStream as RunStream
     from assistant_kit.settings import LeaseSettings as LeaseSettings
     from assistant_kit.settings import ModelSettings as ModelSettings
+    from assistant_kit.settings import RecoverySettings as RecoverySettings
     from assistant_kit.settings import RunLimits as RunLimits
     from assistant_kit.settings import Settings as Settings
     from assistant_kit.settings import WindowSettings as WindowSettings
+    from assistant_kit.stores.encrypted import EncryptedStore as EncryptedStore
     from assistant_kit.stores.memory import MemoryStore as MemoryStore
+    from assistant_kit.stores.postgres import PostgresStore as PostgresStore
+    from assistant_kit.stores.redis import RedisStore as RedisStore
     from assistant_kit.stores.sqlite import SQLiteStore as SQLiteStore
     from assistant_kit.tool_spec import HostedTool as HostedTool
     from assistant_kit.tool_spec import keyed as keyed
@@ -86,9 +97,13 @@ __all__ = [
     "Conversation",
     "ConversationBusy",
     "ConversationConflict",
+    "ConversationExists",
+    "ConversationInfo",
     "ConversationNotFound",
     "DeadlineExceeded",
+    "DecryptionFailed",
     "DuplicateTool",
+    "EncryptedStore",
     "Event",
     "File",
     "HistoryTurn",
@@ -112,11 +127,16 @@ __all__ = [
     "ModelUnauthorized",
     "ModelUnavailable",
     "ModelUnreachable",
+    "NotTransactional",
     "OpenAI",
     "OpenAIChat",
     "OpenAIResponses",
     "OutcomeUnknown",
     "OutputInvalid",
+    "PostgresStore",
+    "Recovery",
+    "RecoverySettings",
+    "RedisStore",
     "Result",
     "Retry",
     "Rule",
@@ -132,11 +152,13 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "StoreUnavailable",
+    "StoreVolatile",
     "Text",
     "ToolContext",
     "ToolError",
     "ToolOutput",
     "ToolsetError",
+    "TurnParked",
     "UnknownModel",
     "UnknownStore",
     "UnreadableEntry",
@@ -156,9 +178,13 @@ _PLACES = {
     "Conversation": "handle",
     "ConversationBusy": "errors",
     "ConversationConflict": "errors",
+    "ConversationExists": "errors",
+    "ConversationInfo": "protocols.store",
     "ConversationNotFound": "errors",
     "DeadlineExceeded": "errors",
+    "DecryptionFailed": "errors",
     "DuplicateTool": "errors",
+    "EncryptedStore": "stores.encrypted",
     "Event": "events",
     "File": "messages",
     "HistoryTurn": "run.history",
@@ -182,11 +208,16 @@ _PLACES = {
     "ModelUnauthorized": "errors",
     "ModelUnavailable": "errors",
     "ModelUnreachable": "errors",
+    "NotTransactional": "errors",
     "OpenAI": "models.openai",
     "OpenAIChat": "models.openai",
     "OpenAIResponses": "models.openai",
     "OutcomeUnknown": "errors",
     "OutputInvalid": "errors",
+    "PostgresStore": "stores.postgres",
+    "Recovery": "recovery",
+    "RecoverySettings": "settings",
+    "RedisStore": "stores.redis",
     "Result": "run.result",
     "Retry": "policies.retry",
     "Rule": "models.rule_model",
@@ -202,11 +233,13 @@ _PLACES = {
     "StoreError": "errors",
     "StoreTooNew": "errors",
     "StoreUnavailable": "errors",
+    "StoreVolatile": "errors",
     "Text": "messages",
     "ToolContext": "protocols.toolset",
     "ToolError": "errors",
     "ToolOutput": "protocols.toolset",
     "ToolsetError": "errors",
+    "TurnParked": "errors",
     "UnknownModel": "errors",
     "UnknownStore": "errors",
     "UnreadableEntry": "errors",

@@ -1,17 +1,23 @@
 """An assistant's parts, put together: what stands behind the facade."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
+from anyio.lowlevel import current_token
 
 from assistant_kit import registry
 from assistant_kit.context_window import Window
 from assistant_kit.deadline import Deadline
+from assistant_kit.decisions import resolve
+from assistant_kit.entries import ToolFinished
 from assistant_kit.errors import ConfigurationError, InputError
+from assistant_kit.event_loops import call_soon
 from assistant_kit.events import Event
 from assistant_kit.messages import UserInput, user_message
 from assistant_kit.policies.retry import Retry
@@ -23,19 +29,23 @@ from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.run.background import Background
 from assistant_kit.run.emitter import ignore
+from assistant_kit.run.late_results import Late, LateResults
 from assistant_kit.run.lease_keeper import LeaseKeeper
+from assistant_kit.run.lines import Lines
 from assistant_kit.run.options import RunOptions
 from assistant_kit.run.result import Result
 from assistant_kit.run.stream import RunStream
 from assistant_kit.run.toolbox import Toolbox
 from assistant_kit.run.turn import Circumstances, Parts
 from assistant_kit.session import Session, run_alone
-from assistant_kit.settings import Settings
+from assistant_kit.settings import OnBusy, Settings
 from assistant_kit.tool_spec import HostedTool, ToolSpec
+from assistant_kit.toolsets.nested import check_names
 
 OutputT = TypeVar("OutputT")
 ToolSource: TypeAlias = Callable[..., Any] | Toolset | HostedTool
 Emit: TypeAlias = Callable[[Event], None]
+_log = logging.getLogger("assistant_kit.tools")
 
 
 class Assembly(Generic[OutputT]):
@@ -74,10 +84,13 @@ class Assembly(Generic[OutputT]):
         if self._store is not None and self._store is not store:
             self._owned.append(self._store)
         self._toolbox = _toolbox(tools)
+        check_names(self.name, self._toolbox.toolsets)
         self._given_counter = token_counter
         self._window: tuple[TokenCounter, Window] | None = None
         self._opened: AsyncExitStack | None = None
         self._keeper: LeaseKeeper | None = None
+        self._late: LateResults | None = None
+        self._lines = Lines()
 
     async def open(self) -> None:
         """Connect the toolsets. Raises ToolsetError, ConfigurationError."""
@@ -86,20 +99,22 @@ class Assembly(Generic[OutputT]):
             raise ConfigurationError(message)
         async with AsyncExitStack() as stack:
             keeper = LeaseKeeper(self._parts.settings.lease.ttl)
+            late = LateResults(self._record_late)
             await stack.enter_async_context(Background(keeper.run))
+            await stack.enter_async_context(Background(late.run))
             for toolset in self._toolbox.toolsets:
                 await stack.enter_async_context(toolset)
             # Two tools of one name are found when they are first known, not in the middle of a conversation.
             await self._toolbox.catalog()
             self._opened = stack.pop_all()
-            self._keeper = keeper
+            self._keeper, self._late = keeper, late
 
     async def close(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect the toolsets, and close what was made here."""
         assert self._opened is not None  # noqa: S101  (entered)
-        stack, self._opened, self._keeper = self._opened, None, None
+        stack, self._opened, self._keeper, self._late = self._opened, None, None, None
         try:
             await stack.__aexit__(kind, error, trace)
         finally:
@@ -126,44 +141,68 @@ class Assembly(Generic[OutputT]):
         """Run a turn."""
         said = user_message(message)
         user, conversation = options.get("user"), options.get("conversation")
-        timeout = options.get("timeout")
+        how = _How(emit=emit, stream=stream, timeout=options.get("timeout"), on_busy=options.get("on_busy"))
         if conversation is None:
             if "request_id" in options:
                 reason = "request_id= needs conversation=: a one-off run leaves no record to be recognised by"
                 raise InputError(reason)
-            return await run_alone(await self._about(user, None, emit, stream=stream, timeout=timeout), said)
+            return await run_alone(await self._about(user, None, how), said)
         if user is None:
             reason = "conversation= needs user=: a conversation belongs to a user, and there is no default one"
             raise InputError(reason)
-        session = await self.session(user, conversation, emit, stream=stream, timeout=timeout)
-        return await session.run(said, options.get("request_id"))
+        return await (await self._session(user, conversation, how)).run(said, options.get("request_id"))
 
     def stream(self, message: UserInput, options: RunOptions) -> RunStream[OutputT]:
         """Return the stream of a turn."""
         return RunStream(lambda emit: self.run(message, options, emit, stream=True))
 
     async def session(
-        self, user: str, conversation: str, emit: Emit = ignore, *, stream: bool = False, timeout: float | None = None
+        self,
+        user: str,
+        conversation: str,
+        emit: Emit = ignore,
+        *,
+        stream: bool = False,
+        timeout: float | None = None,
+        on_busy: OnBusy | None = None,
     ) -> Session:
         """Return what runs turns in a user's conversation. Raises ConfigurationError."""
-        store = self.user_store(user)
-        about = await self._about(user, conversation, emit, stream=stream, timeout=timeout)
-        return Session(store, about, conversation, self._keeper)
+        how = _How(emit=emit, stream=stream, timeout=timeout, on_busy=on_busy)
+        return await self._session(user, conversation, how)
 
-    def user_store(self, user: str) -> UserStore:
-        """Return the store's handle for a user. Raises ConfigurationError when there is no store."""
+    async def _session(self, user: str, conversation: str, how: "_How") -> Session:
+        store = self.user_store(user)
+        about = await self._about(user, conversation, how)
+        line = self._lines.turn((user, conversation)) if about.on_busy == "queue" else None
+        return Session(store, about, conversation, self._keeper, line)
+
+    @property
+    def name(self) -> str:
+        """The assistant's name in journals."""
+        return self._parts.settings.name
+
+    @property
+    def stored(self) -> bool:
+        """Whether there is a store."""
+        return self._store is not None
+
+    def store(self) -> Store:
+        """Return the store. Raises ConfigurationError when there is none."""
         if self._store is None:
             message = "this assistant has no store: pass store='sqlite:///chat.db' (or 'memory:') to keep conversations"
             raise ConfigurationError(message)
-        return self._store.for_user(user)
+        return self._store
 
-    async def _about(
-        self, user: str | None, conversation: str | None, emit: Emit, *, stream: bool, timeout: float | None
-    ) -> Circumstances:
+    def user_store(self, user: str) -> UserStore:
+        """Return the store's handle for a user. Raises ConfigurationError when there is no store."""
+        return self.store().for_user(user)
+
+    async def _about(self, user: str | None, conversation: str | None, how: "_How") -> Circumstances:
         if self._opened is None and self._toolbox.connected:
             message = "connect the tools first: async with assistant: …"
             raise ConfigurationError(message)
-        limit = self._parts.settings.limits.timeout if timeout is None else timeout
+        settings = self._parts.settings
+        limit = settings.limits.timeout if how.timeout is None else how.timeout
         counter, window = self._counting()
         return Circumstances(
             parts=self._parts,
@@ -174,9 +213,28 @@ class Assembly(Generic[OutputT]):
             counter=counter,
             timeout=limit,
             deadline=Deadline.after(limit, now=anyio.current_time()),
-            emit=emit,
-            stream=stream,
+            on_busy=settings.lease.on_busy if how.on_busy is None else how.on_busy,
+            emit=how.emit,
+            stream=how.stream,
+            late=self._taking_late(user, conversation),
         )
+
+    def _taking_late(self, user: str | None, conversation: str | None) -> Callable[[ToolFinished], None]:
+        late = self._late
+        if late is None or user is None or conversation is None:
+            return _lose
+        token = current_token().native_token
+
+        def take(end: ToolFinished) -> None:
+            call_soon(token, lambda: late.take(Late(user=user, conversation=conversation, end=end)))
+
+        return take
+
+    async def _record_late(self, late: Late) -> None:
+        session = await self.session(late.user, late.conversation, on_busy="queue")
+        outcome: Literal["ok", "error"] = "ok" if late.end.outcome == "ok" else "error"
+        call_id = f"{late.end.turn}/{late.end.key}"
+        await resolve(session, call_id, outcome=outcome, content=late.end.content, by="late result")
 
     def _counting(self) -> tuple[TokenCounter, Window]:
         """Return the counter in force and its window; a run keeps both, also when a vocabulary arrives meanwhile."""
@@ -189,6 +247,23 @@ class Assembly(Generic[OutputT]):
     def _background(self) -> Any:
         bound = registry.load(registry.UPPER_BOUND)()
         return registry.load(registry.BACKGROUND_COUNTER)(model=self._parts.model.name, until=bound)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How a run is carried out."""
+
+    emit: Emit
+    stream: bool
+    timeout: float | None
+    on_busy: OnBusy | None
+
+
+def _lose(end: ToolFinished) -> None:
+    """Say that a late result is lost, as nobody is there to record it."""
+    _log.warning(
+        "the late result of %s is lost (call %s): open the assistant to have it recorded", end.tool, end.call_id
+    )
 
 
 def _toolbox(tools: Sequence[ToolSource]) -> Toolbox:

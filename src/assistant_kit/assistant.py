@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 from assistant_kit import registry
 
 if TYPE_CHECKING:  # annotations only: nothing of this is loaded by `from assistant_kit import Assistant`
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from assistant_kit.assembly import Assembly, ToolSource
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # annotations only: nothing of this is loaded by `from assist
     from assistant_kit.protocols.policy import Policy
     from assistant_kit.protocols.store import ConversationInfo, Store
     from assistant_kit.protocols.token_counter import TokenCounter
+    from assistant_kit.protocols.toolset import Toolset
+    from assistant_kit.recovery import Recovery
     from assistant_kit.run.options import RunOptions
     from assistant_kit.run.result import Result
     from assistant_kit.run.stream import RunStream
@@ -128,9 +131,45 @@ class Assistant(Generic[OutputT]):
         """Return a handle to a user's conversation; it need not exist yet. Raises InputError."""
         return registry.load(registry.CONVERSATION)(self._assembly, conversation, user)
 
-    async def conversations(self, *, user: str, limit: int = 100) -> Sequence[ConversationInfo]:
-        """Return a user's conversations, the last changed first."""
-        return await self._assembly.user_store(user).conversations(limit=limit)
+    async def conversations(
+        self, *, user: str, limit: int = 100, before: float | None = None
+    ) -> Sequence[ConversationInfo]:
+        """Return a user's conversations, the last changed first; `before` is the `updated_at` to go on from.
+
+        Those of nested assistants are left out, so that there may be fewer than `limit`.
+        """
+        listed = await self._assembly.user_store(user).conversations(limit=limit, before=before)
+        return tuple(info for info in listed if not info.conversation.startswith(registry.CHILD))
+
+    async def recover(self, *, limit: int = 100) -> Recovery:
+        """Finish turns whose worker has died, and say what became of them. Any number of workers may do so at once.
+
+        Turns are taken when their lease has ended. Raises StoreError, ConfigurationError.
+        """
+        return await registry.load(registry.RECOVER)(self._assembly, limit=limit)
+
+    def recovering(self, *, every: float = 10.0) -> AbstractAsyncContextManager[None]:
+        """Look for turns whose worker has died every so many seconds: `async with assistant.recovering(): …`."""
+        return registry.load(registry.RECOVERING)(self._assembly, every=every)
+
+    def as_tool(self, *, name: str, description: str) -> Toolset:
+        """Return this assistant as a tool of another one; give it a name of its own then, `Settings(name=…)`.
+
+        Its turns are conversations of the same user; deadline and cancellation of the call reach them, and recovery
+        of the other assistant's turn goes on with them.
+        """
+        assembly = self._assembly
+        return registry.load(registry.NESTED)(
+            self, name=name, description=description, assistant_name=assembly.name, stored=assembly.stored
+        )
+
+    async def erase_user(self, user: str) -> int:
+        """Erase all that the store keeps of a user; return the number of conversations. Raises InputError."""
+        return await self._assembly.user_store(user).erase()
+
+    def export_user(self, user: str) -> AsyncIterator[str]:
+        """Return all that the store keeps of a user as JSON lines."""
+        return registry.load(registry.EXPORT_USER)(self._assembly.user_store(user))
 
     @cached_property
     def sync(self) -> SyncAssistant[OutputT]:

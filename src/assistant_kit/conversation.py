@@ -5,10 +5,19 @@ tool's end was recorded that nobody asked for. Whatever it holds, every call in 
 directly after the model's answer that made it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from assistant_kit.entries import Entry, Measured, ModelResponded, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from assistant_kit.entries import (
+    CallResolved,
+    Entry,
+    Measured,
+    ModelResponded,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
 from assistant_kit.messages import Item, Outcome, OutputItem, Reasoning, Text, ToolAnswer, ToolCall
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.request_tokens import answer_tokens, message_tokens, output_tokens, text_tokens
@@ -84,7 +93,7 @@ def tokens_of(entry: Entry, counter: TokenCounter) -> int:
         case ModelResponded():
             prompt = 0 if entry.prompt is None else text_tokens(entry.prompt.text, counter)
             return prompt + output_tokens(entry.items, counter, reasoning_tokens=entry.usage.reasoning_tokens)
-        case ToolFinished():
+        case ToolFinished() | CallResolved():
             return answer_tokens(entry.tool, entry.content, counter)
         case _:
             return 0
@@ -102,10 +111,30 @@ def turns_of(entries: Iterable[Measured], counter: TokenCounter, *, whole: bool 
     whose front is missing is left out, unless `whole` is false.
     """
     of_turn: dict[str, list[Measured]] = {}
+    resolved: dict[tuple[str, str], Measured] = {}
     for measured in entries:
         of_turn.setdefault(measured.entry.turn, []).append(measured)
-    turns = (extended(Turn(turn=name), group, counter) for name, group in of_turn.items())
+        if isinstance(measured.entry, CallResolved):
+            resolved[measured.entry.turn, measured.entry.key] = measured
+    turns = (extended(Turn(turn=name), _told(group, resolved), counter) for name, group in of_turn.items())
     return tuple(turn for turn in turns if turn.blocks and (turn.started is not None or not whole))
+
+
+def _told(entries: Sequence[Measured], resolved: Mapping[tuple[str, str], Measured]) -> Iterable[Measured]:
+    """Return entries with what was found out later about a call in the place where it was recorded as unknown."""
+    if not resolved:
+        return entries
+    return (_resolution(measured, resolved) or measured for measured in entries)
+
+
+def _resolution(measured: Measured, resolved: Mapping[tuple[str, str], Measured]) -> Measured | None:
+    end = measured.entry
+    if not isinstance(end, ToolFinished) or (found := resolved.get((end.turn, end.key))) is None:
+        return None
+    found_out = found.entry
+    assert isinstance(found_out, CallResolved)  # noqa: S101  (turns_of sorts by type)
+    told = replace(end, outcome=found_out.outcome, content=found_out.content)
+    return replace(measured, entry=told, tokens=found.tokens, counted_by=found.counted_by)
 
 
 def said_before(turns: Iterable[Turn]) -> tuple[Turn, ...]:

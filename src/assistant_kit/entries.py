@@ -9,18 +9,19 @@ from assistant_kit.usage import Usage
 
 FORMAT_VERSION = 1
 
-TurnOutcome: TypeAlias = Literal["completed", "failed", "cancelled", "waiting"]
+TurnOutcome: TypeAlias = Literal["completed", "failed", "cancelled", "waiting", "parked"]
 FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnStarted:
-    """A user's input was accepted."""
+    """A user's input was accepted. `assistant` is the name of the assistant that answers it."""
 
     kind: Literal["turn_started"] = "turn_started"
     turn: str
     input: UserMessage
     request_id: str | None = None
+    assistant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +69,11 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalDecided:
-    """Somebody decided on a call that needed approval; bound to the arguments that were shown."""
+    """Somebody decided on a call that needed approval; bound to the tool and the arguments that were shown."""
 
     kind: Literal["approval_decided"] = "approval_decided"
     turn: str
+    key: str = ""
     call_id: str
     arguments_hash: str
     approved: bool
@@ -79,8 +81,55 @@ class ApprovalDecided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolNoted:
+    """What a running call wants to be known after a crash: the id of a task on a server, of a payment."""
+
+    kind: Literal["tool_noted"] = "tool_noted"
+    turn: str
+    key: str
+    call_id: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResolved:
+    """What was found out later about a call whose outcome was recorded as unknown. It takes the place of that record.
+
+    `by` says who or what found out: a person, `late result`, a hook of the application.
+    """
+
+    kind: Literal["call_resolved"] = "call_resolved"
+    turn: str
+    key: str
+    call_id: str
+    tool: str
+    outcome: Literal["ok", "error"]
+    content: tuple[Part, ...]
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnResumed:
+    """A worker goes on with a turn that was interrupted. `attempt` counts from 2: the first was the run itself."""
+
+    kind: Literal["turn_resumed"] = "turn_resumed"
+    turn: str
+    attempt: int
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnSuspended:
+    """A worker that went on with an interrupted turn had to leave it for a later attempt; `reason` says why."""
+
+    kind: Literal["turn_suspended"] = "turn_suspended"
+    turn: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished:
-    """The end of a turn, or a pause (`waiting`) until somebody decides."""
+    """The end of a turn; or a pause until somebody decides on a call (`waiting`) or looks at it (`parked`)."""
 
     kind: Literal["turn_finished"] = "turn_finished"
     turn: str
@@ -89,7 +138,18 @@ class TurnFinished:
     reason: str = ""
 
 
-Entry: TypeAlias = TurnStarted | ModelResponded | ToolStarted | ToolFinished | ApprovalDecided | TurnFinished
+Entry: TypeAlias = (
+    TurnStarted
+    | ModelResponded
+    | ToolStarted
+    | ToolNoted
+    | ToolFinished
+    | CallResolved
+    | ApprovalDecided
+    | TurnResumed
+    | TurnSuspended
+    | TurnFinished
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

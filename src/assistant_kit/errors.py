@@ -6,7 +6,9 @@ AssistantKitError
 │   ├── UnknownStore              a store address with a scheme that is not known
 │   ├── DuplicateTool             two tools with one name
 │   ├── InvalidTool               a function that cannot be made a tool
-│   └── MissingDependency         an optional package is not installed
+│   ├── MissingDependency         an optional package is not installed
+│   ├── NotTransactional          a transactional tool and a store without transactions
+│   └── StoreVolatile             the store would lose what it has acknowledged
 ├── InputError                    what the caller passed to a run cannot be used; nothing was sent
 │   └── CannotFit                 a part of the request is larger than the window allows
 ├── ModelError                    the provider or the way to it failed
@@ -22,6 +24,7 @@ AssistantKitError
 │   ├── StepLimitExceeded         more model calls than the run may make
 │   ├── OutputInvalid             structured output that does not validate; carries the text
 │   ├── ApprovalPending           the conversation waits for a decision on a tool call
+│   ├── TurnParked                the last turn was given up on after several attempts; somebody has to look
 │   └── Interrupted               a recorded turn ended without an answer
 ├── ToolError                     raised by tools: its text is for the model to read
 │   ├── InvalidArguments          the arguments of a call do not fit the tool
@@ -33,6 +36,8 @@ AssistantKitError
     ├── StoreCorrupt              what is there is not a store, or is damaged
     ├── StoreTooNew               written by a newer version of this library
     ├── UnreadableEntry           one journal entry cannot be read; names it
+    ├── DecryptionFailed          an encrypted record does not open: wrong key, or changed
+    ├── ConversationExists        this user has a conversation of this name already
     ├── ConversationNotFound      this user has no such conversation
     ├── ConversationBusy          another run holds the conversation
     ├── ConversationConflict      somebody else has written meanwhile
@@ -110,6 +115,26 @@ class MissingDependency(ConfigurationError):
         super().__init__(f"{package} is not installed: pip install 'assistant-kit[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+class NotTransactional(ConfigurationError):
+    """A tool wants to write in the journal's transaction, and there is none."""
+
+    def __init__(self, tool: str, reason: str) -> None:
+        super().__init__(
+            f"tool {tool!r} is transactional, and {reason}: use a store in SQLite or Postgres, or give the tool "
+            "another effect, such as keyed(ttl)"
+        )
+        self.tool = tool
+
+
+class StoreVolatile(ConfigurationError):
+    """The store would lose what it has acknowledged; nothing was written."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place} would lose acknowledged writes: {problem}")
+        self.place = place
+        self.problem = problem
 
 
 class InputError(AssistantKitError):
@@ -230,6 +255,18 @@ class ApprovalPending(RunError):
         self.call_ids: tuple[str, ...] = tuple(call_ids)
 
 
+class TurnParked(RunError):
+    """The last turn of the conversation was given up on after several attempts; `reason` is the cause."""
+
+    def __init__(self, conversation: str, reason: str) -> None:
+        super().__init__(
+            f"the last turn of conversation {conversation!r} is parked: {reason}: "
+            "retry it with conversation.retry(), or close it with conversation.close()"
+        )
+        self.conversation = conversation
+        self.reason = reason
+
+
 class Interrupted(RunError):
     """A turn that was recorded under this request id ended without an answer; `outcome` says how."""
 
@@ -295,6 +332,27 @@ class UnreadableEntry(StoreError):
         self.conversation = conversation
         self.seq = seq
         self.problem = problem
+
+
+class DecryptionFailed(StoreError):
+    """An encrypted record does not open; nothing was changed. `seq` is None when it is no record of the journal."""
+
+    def __init__(self, conversation: str, seq: int | None, problem: str) -> None:
+        place = f"conversation {conversation!r}" if seq is None else f"record {seq} of conversation {conversation!r}"
+        super().__init__(f"{place} cannot be decrypted: {problem}")
+        self.conversation = conversation
+        self.seq = seq
+        self.problem = problem
+
+
+class ConversationExists(StoreError):
+    """This user has a conversation of this name already."""
+
+    def __init__(self, conversation: str) -> None:
+        super().__init__(
+            f"this user has a conversation {conversation!r} already: give another name, or delete it first"
+        )
+        self.conversation = conversation
 
 
 class ConversationNotFound(StoreError):

@@ -60,12 +60,16 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequired:
-    """A tool call waits for a decision; the run ends as `waiting`."""
+    """A tool call waits for a decision; the run ends as `waiting`.
+
+    `digest` stands for the tool and the arguments: give it back with the approval, so that nothing else is approved.
+    """
 
     kind: Literal["approval_required"] = "approval_required"
     call_id: str
     tool: str
     arguments: JsonObject | None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,20 @@
 """A conversation, as the application holds it."""
 
-from collections.abc import Sequence
-from typing import Generic, TypeVar, cast
+from collections.abc import AsyncIterator, Sequence
+from typing import Generic, TypeVar, Unpack, cast
 
 from assistant_kit.assembly import Assembly, Emit
-from assistant_kit.messages import UserInput
+from assistant_kit.decisions import close, decide, find_turn, resolve, rewind, unknown_calls
+from assistant_kit.errors import InputError
+from assistant_kit.journal_reader import JournalReader
+from assistant_kit.messages import Text, UserInput
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn
-from assistant_kit.run.options import RunOptions
-from assistant_kit.run.result import Result
+from assistant_kit.run.options import ConversationOptions, RunOptions
+from assistant_kit.run.result import CallResult, Result
 from assistant_kit.run.stream import RunStream
-from assistant_kit.session import read_history
+from assistant_kit.session import Session
+from assistant_kit.transfer import export_conversation
 
 OutputT = TypeVar("OutputT")
 
@@ -22,20 +26,17 @@ class Conversation(Generic[OutputT]):
         """Name a conversation; it begins with the first run. Raises ConfigurationError when there is no store."""
         self._assembly = assembly
         self._store = assembly.user_store(user)
+        self._journal = JournalReader(self._store, conversation)
         self.id = conversation
         self.user = user
 
-    async def run(
-        self, message: UserInput, *, request_id: str | None = None, timeout: float | None = None
-    ) -> Result[OutputT]:
+    async def run(self, message: UserInput, **options: Unpack[ConversationOptions]) -> Result[OutputT]:
         """Run a turn in this conversation."""
-        return await self._assembly.run(message, self._options(request_id, timeout))
+        return await self._assembly.run(message, self._options(options))
 
-    def stream(
-        self, message: UserInput, *, request_id: str | None = None, timeout: float | None = None
-    ) -> RunStream[OutputT]:
+    def stream(self, message: UserInput, **options: Unpack[ConversationOptions]) -> RunStream[OutputT]:
         """Run a turn in this conversation and read its events."""
-        return self._assembly.stream(message, self._options(request_id, timeout))
+        return self._assembly.stream(message, self._options(options))
 
     async def resume(self, *, timeout: float | None = None) -> Result[OutputT]:
         """Go on with a turn that was interrupted, or that waited for a decision."""
@@ -45,17 +46,76 @@ class Conversation(Generic[OutputT]):
         """Go on with an interrupted or waiting turn and read its events."""
         return RunStream(lambda emit: self._resume(emit, stream=True, timeout=timeout))
 
-    async def approve(self, call_id: str, *, by: str = "") -> None:
-        """Allow a tool call that waits for approval; `resume` then makes it. Raises InputError if none waits."""
-        await self._decide(call_id, approved=True, by=by)
+    async def retry(self, *, timeout: float | None = None) -> Result[OutputT]:
+        """Try once more to finish a turn that was parked. Raises InputError if there is none."""
+        session = await self._assembly.session(self.user, self.id, timeout=timeout)
+        return cast("Result[OutputT]", await session.retry())
 
-    async def deny(self, call_id: str, *, by: str = "") -> None:
+    async def close(self, *, reason: str = "closed by hand") -> None:
+        """End an unfinished turn (parked, waiting, interrupted) without an answer. Raises InputError if none is."""
+        await close(await self._session(), reason=reason)
+
+    async def approve(self, call_id: str, *, by: str = "", digest: str | None = None) -> None:
+        """Allow a tool call that waits for approval; `resume` then makes it, in any process.
+
+        `digest` is that of the `approval_required` event: with it, nothing but what was shown is approved. Raises
+        InputError if no such call waits.
+        """
+        await decide(await self._session(), call_id, approved=True, by=by, digest=digest)
+
+    async def deny(self, call_id: str, *, by: str = "", digest: str | None = None) -> None:
         """Refuse a tool call that waits for approval; `resume` then tells the model."""
-        await self._decide(call_id, approved=False, by=by)
+        await decide(await self._session(), call_id, approved=False, by=by, digest=digest)
 
-    async def history(self) -> Sequence[HistoryTurn]:
-        """Return the turns so far, the oldest first. Raises ConversationNotFound."""
-        return await read_history(self._store, self.id)
+    async def resolve(self, call_id: str, *, happened: bool, result: str, by: str = "") -> None:
+        """Say what became of a tool call whose outcome was unknown; later turns tell the model so.
+
+        `call_id` is the call's id, or `turn/key` where ids repeat; `result` is what the model reads. The call is not
+        made again, whatever is said. Raises InputError when there is no such call.
+        """
+        content = (Text(text=result),)
+        outcome = "ok" if happened else "error"
+        await resolve(await self._session(), call_id, outcome=outcome, content=content, by=by)
+
+    async def unknown_calls(self) -> Sequence[tuple[str, CallResult]]:
+        """Return the calls whose outcome nobody knows yet, each with its name for `resolve`."""
+        return await unknown_calls(self._journal)
+
+    async def history(
+        self, *, limit: int | None = None, before: int | None = None, after: int | None = None
+    ) -> Sequence[HistoryTurn]:
+        """Return turns, the oldest first: all, or a page of `limit` turns.
+
+        The newest page comes without a place; `before=page[0].seq` gives the one before it, `after=page[-1].seq` the
+        one after it. Raises ConversationNotFound, UnreadableEntry.
+        """
+        return await self._journal.turns(limit=limit, before=before, after=after)
+
+    async def rename(self, title: str) -> None:
+        """Give the conversation a title for lists. Raises ConversationNotFound, InputError."""
+        await self._store.rename(self.id, title)
+
+    async def fork(self, conversation: str, *, after_turn: str | None = None) -> "Conversation[OutputT]":
+        """Begin another conversation that shares what was said up to a turn (default: the last one), and return it.
+
+        Raises ConversationNotFound, ConversationExists, InputError when there is no such finished turn.
+        """
+        if after_turn is None:
+            turns = await self._journal.turns(limit=1)
+            if not turns:
+                raise InputError(f"conversation {self.id!r} has no turn to fork at: it is empty")
+            after_turn = turns[-1].turn
+        at = (await find_turn(self._journal, after_turn)).last_seq
+        await self._store.fork(self.id, conversation, at=at)
+        return Conversation(self._assembly, conversation, self.user)
+
+    async def rewind(self, *, to_turn: str | None) -> None:
+        """Forget what came after a turn; with None everything. Forks keep what they share. Raises InputError."""
+        await rewind(await self._session(), to_turn=to_turn)
+
+    def export(self) -> AsyncIterator[str]:
+        """Return the conversation as JSON lines. Raises ConversationNotFound."""
+        return export_conversation(self._store, self.id)
 
     async def delete(self) -> None:
         """Delete the conversation. Raises ConversationNotFound, ConversationBusy."""
@@ -65,14 +125,8 @@ class Conversation(Generic[OutputT]):
         session = await self._assembly.session(self.user, self.id, emit, stream=stream, timeout=timeout)
         return cast("Result[OutputT]", await session.resume())
 
-    async def _decide(self, call_id: str, *, approved: bool, by: str) -> None:
-        session = await self._assembly.session(self.user, self.id)
-        await session.decide(call_id, approved=approved, by=by)
+    async def _session(self) -> Session:
+        return await self._assembly.session(self.user, self.id)
 
-    def _options(self, request_id: str | None, timeout: float | None) -> RunOptions:
-        options = RunOptions(user=self.user, conversation=self.id)
-        if request_id is not None:
-            options["request_id"] = request_id
-        if timeout is not None:
-            options["timeout"] = timeout
-        return options
+    def _options(self, options: ConversationOptions) -> RunOptions:
+        return RunOptions(user=self.user, conversation=self.id, **options)

@@ -11,7 +11,13 @@ MODELS: dict[str, tuple[str, str]] = {
 """Providers of model strings such as `openai:gpt-5.6-luna`."""
 
 STORES: dict[str, tuple[str, str]] = {
+    "postgres:": ("assistant_kit.stores.postgres", "PostgresStore"),
+    "postgresql:": ("assistant_kit.stores.postgres", "PostgresStore"),
     "sqlite:": ("assistant_kit.stores.sqlite", "SQLiteStore"),
+    "redis:": ("assistant_kit.stores.redis", "RedisStore"),
+    "rediss:": ("assistant_kit.stores.redis", "RedisStore"),
+    "valkey:": ("assistant_kit.stores.redis", "RedisStore"),
+    "valkeys:": ("assistant_kit.stores.redis", "RedisStore"),
 }
 """Schemes of store addresses such as `sqlite:///chat.db`."""
 
@@ -21,9 +27,16 @@ FUNCTION_TOOLS = ("assistant_kit.toolsets.functions", "FunctionTools")
 OUTPUT_TYPE = ("assistant_kit.output_type", "output_type")
 ASSEMBLY = ("assistant_kit.assembly", "Assembly")
 CONVERSATION = ("assistant_kit.handle", "Conversation")
+RECOVER = ("assistant_kit.recovery", "recover")
+RECOVERING = ("assistant_kit.recovery", "recovering")
+NESTED = ("assistant_kit.toolsets.nested", "NestedAssistant")
+EXPORT_USER = ("assistant_kit.transfer", "export_user")
 SYNC = ("assistant_kit.sync", "sync_assistant")
 UPPER_BOUND = ("assistant_kit.token_counters.upper_bound", "UpperBound")
 BACKGROUND_COUNTER = ("assistant_kit.token_counters.background", "BackgroundCounter")
+
+CHILD = "assistant_kit:"
+"""Names of nested conversations begin with this; lists of conversations leave them out."""
 
 
 def load(place: tuple[str, str]) -> Any:

@@ -7,6 +7,10 @@ from typing import Literal, TypeAlias
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import Json, JsonObject
 
+OnBusy: TypeAlias = Literal["wait", "fail", "queue"]
+"""What a run does that finds its conversation held by another: wait for a while, fail at once, or stand in a queue
+until its own deadline. Runs of one assistant object get their turn in the order in which they came."""
+
 ToolChoice: TypeAlias = Literal["auto", "required", "none"] | str
 """How the model may use tools; any other text is the name of the one tool it must call."""
 
@@ -66,12 +70,14 @@ class WindowSettings:
 class LeaseSettings:
     """How a conversation is claimed, in seconds.
 
-    A claim holds for `ttl` and is renewed at a third of it; `wait` is how long a run waits for a busy conversation
-    before it fails with `ConversationBusy`.
+    A claim holds for `ttl` and is renewed at a third of it. `on_busy` says what a run does when another one holds the
+    conversation, unless the run says otherwise; with `"wait"` it waits for `wait` seconds before it fails with
+    `ConversationBusy`.
     """
 
     ttl: float = 30.0
     wait: float = 30.0
+    on_busy: OnBusy = "wait"
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError when a lease could not last."""
@@ -80,10 +86,36 @@ class LeaseSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All settings of an assistant."""
+class RecoverySettings:
+    """How turns are finished whose worker has died. Times are in seconds.
 
+    A turn whose worker has died `max_attempts` times, the first run included, is parked with its cause until somebody
+    looks at it. When an attempt finds the provider or a toolset down, the turn waits for another one, from `backoff`
+    on doubling up to 300; `patience` after its beginning it is parked.
+    """
+
+    max_attempts: int = 5
+    backoff: float = 10.0
+    patience: float = 3600.0
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when no turn would ever be recovered."""
+        if self.max_attempts <= 1:
+            raise ConfigurationError("RecoverySettings: max_attempts is at least 2, as the first run counts")
+        if not self.backoff >= 0 or not self.patience >= 0:
+            raise ConfigurationError("RecoverySettings: backoff and patience are not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of an assistant.
+
+    `name` stands in journals: where several assistants share a store, each recovers the turns of its own name.
+    """
+
+    name: str = "assistant"
     model: ModelSettings = field(default_factory=ModelSettings)
     limits: RunLimits = field(default_factory=RunLimits)
     window: WindowSettings = field(default_factory=WindowSettings)
     lease: LeaseSettings = field(default_factory=LeaseSettings)
+    recovery: RecoverySettings = field(default_factory=RecoverySettings)

@@ -148,3 +148,7 @@ class SyncAssistant(Generic[OutputT]):
     def stream(self, message: UserInput, **options: Unpack[RunOptions]) -> SyncStream[OutputT]:
         """Run a turn and read its events, as `Assistant.stream` does."""
         return SyncStream(self._portal, self._runs.stream(message, **options))
+
+    def call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run anything else of the assistant in its loop and wait: `sync.call(lambda: conversation.history())`."""
+        return self._portal.call(function)

@@ -13,9 +13,10 @@ class Keyed:
     ttl: float
 
 
-Effect: TypeAlias = Literal["read", "idempotent", "once"] | Keyed
+Effect: TypeAlias = Literal["read", "idempotent", "once", "transactional"] | Keyed
 """What a second execution would do: nothing (`read`), the same again (`idempotent`), nothing while the key lives
-(`keyed(ttl)`), or harm (`once`, what is assumed of a tool that declares nothing)."""
+(`keyed(ttl)`), or harm (`once`, what is assumed of a tool that declares nothing). A `transactional` tool writes only in
+the transaction in which its result is recorded, by `ToolContext.connection`: its effect takes place exactly once."""
 
 
 def keyed(ttl: float) -> Keyed:
@@ -30,8 +31,11 @@ def keyed(ttl: float) -> Keyed:
 
 
 def may_repeat(effect: Effect) -> bool:
-    """Tell whether a call whose outcome is not known may simply be made again."""
-    return effect in ("read", "idempotent")
+    """Tell whether a call whose outcome is not known may simply be made again.
+
+    That is so for `transactional` ones as well: while no outcome is recorded, there was no effect.
+    """
+    return effect in ("read", "idempotent", "transactional")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class ToolSpec:
     """A tool as the model and the run loop see it.
 
     `parameters` is the JSON schema of its arguments; `timeout` is in seconds (None: the run's default);
+    `reconciles` tells that its toolset can find out what became of a call (`ReconcilingToolset`);
     `origin` says in errors where the tool comes from.
     """
 
@@ -49,6 +54,7 @@ class ToolSpec:
     effect: Effect = "once"
     timeout: float | None = None
     needs_approval: bool = False
+    reconciles: bool = False
     origin: str = ""
 
 

@@ -8,8 +8,9 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from tempfile import TemporaryDirectory, gettempdir
@@ -21,29 +22,50 @@ from tests.services.processes import START_SECONDS, ServiceFailedError, ending_w
 STOP = Signals.SIGINT  # Postgres: disconnect everyone and stop
 
 # Nothing here outlives the test run, so nothing needs to reach the disk.
-SETTINGS = {
-    "listen_addresses": "127.0.0.1",
+VOLATILE = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
+    "assistant_kit.volatile": "on",  # tells PostgresStore that this is meant
 }
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A database cluster on disk, whose server can be started again and again at one address."""
+
+    url: str
+    command: list[str]
+    log: Path
+
+    @contextmanager
+    def running(self, *, stop: Signals = STOP) -> Generator[None]:
+        """Keep the server running inside the block; `SIGQUIT` stops it as a crash would."""
+        with running(self.command, stop=stop, log=self.log, answers=lambda: _answers(self.url)):
+            yield
 
 
 @contextmanager
 def running_postgres() -> Generator[str]:
     """A Postgres on loopback for the time of the block, with the database `postgres` and no password."""
+    with postgres_cluster() as cluster, cluster.running():
+        yield cluster.url
+
+
+@contextmanager
+def postgres_cluster(settings: Mapping[str, str] = VOLATILE) -> Generator[Cluster]:
+    """A cluster that is deleted after the block, and whose server is not started yet."""
     port = free_port()
-    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     with _folder() as folder:
         programs = _programs(folder) / "bin"
         data = folder / "data"
         initialise = [*_unprivileged(), str(programs / "initdb"), "--pgdata", str(data), "--username=postgres"]
         _run([*initialise, "--auth=trust", "--no-sync", "--no-locale", "--encoding=UTF8"])
-        settings = {**SETTINGS, "port": str(port), "unix_socket_directories": str(folder)}
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        place = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(folder)}
+        options = [word for name, value in {**settings, **place}.items() for word in ("-c", f"{name}={value}")]
         command = [*_unprivileged(), *ending_with_us(STOP), str(programs / "postgres"), "-D", str(data), *options]
-        with running(command, stop=STOP, log=folder / "log", answers=lambda: _answers(url)):
-            yield url
+        yield Cluster(f"postgresql://postgres@127.0.0.1:{port}/postgres", command, folder / "log")
 
 
 def _unprivileged() -> list[str]:

@@ -11,6 +11,7 @@ from assistant_kit import (
     CannotFit,
     Conversation,
     ConversationBusy,
+    ConversationInfo,
     Event,
     File,
     HistoryTurn,
@@ -22,6 +23,8 @@ from assistant_kit import (
     ModelError,
     ModelSettings,
     OpenAI,
+    Recovery,
+    RecoverySettings,
     Result,
     Retry,
     Rule,
@@ -68,6 +71,16 @@ async def pay(amount: int, context: ToolContext) -> ToolOutput:
     return ToolOutput(content=(Text(text=f"{amount} for {context.user}"),))
 
 
+async def find(context: ToolContext) -> str | None:
+    return context.notes[0] if context.notes else None
+
+
+@tool(effect="transactional", reconcile=find)
+def book(seat: str, context: ToolContext) -> str:
+    context.connection.execute("INSERT INTO bookings VALUES (?)", (seat,))
+    return seat
+
+
 def undecorated(city: str) -> str:
     return city
 
@@ -92,11 +105,20 @@ def everything_can_be_set(model: Model, store: Store, toolset: Toolset) -> Assis
         model=ModelSettings(temperature=0.0, tool_choice="required", extra={"seed": 1}),
         limits=RunLimits(max_steps=5, timeout=30.0),
         window=WindowSettings(max_tokens=8_000, reserved_output=1_000),
-        lease=LeaseSettings(ttl=10.0, wait=0.0),
+        lease=LeaseSettings(ttl=10.0, wait=0.0, on_busy="queue"),
+        recovery=RecoverySettings(max_attempts=3, backoff=1.0, patience=60.0),
+        name="travel",
     )
     return Assistant(
         model,
-        tools=[plain, toolset, MCPServer("https://tools.example/mcp"), HostedTool(declaration={"type": "web_search"})],
+        tools=[
+            plain,
+            book,
+            toolset,
+            Assistant(model).as_tool(name="ask", description="Asks."),
+            MCPServer("https://tools.example/mcp"),
+            HostedTool(declaration={"type": "web_search"}),
+        ],
         store=store,
         settings=settings,
         policies=[Retry(attempts=2)],
@@ -125,6 +147,29 @@ async def conversations_are_typed(assistant: Assistant[Weather]) -> None:
     assert_type(list(await conversation.history()), list[HistoryTurn])
     for call in (await conversation.resume()).waiting_for:
         await conversation.approve(call.call_id, by="Ann")
+
+
+async def conversations_are_changed(assistant: Assistant[Weather]) -> None:
+    conversation = assistant.conversation("c1", user="u1")
+    page = await conversation.history(limit=10, before=99)
+    assert_type(await conversation.fork("c2", after_turn=page[0].turn), Conversation[Weather])
+    await conversation.rename("Oslo")
+    await conversation.rewind(to_turn=None)
+    for name, call in await conversation.unknown_calls():
+        assert_type(call, CallResult)
+        await conversation.resolve(name, happened=True, result="done", by="Ann")
+    assert_type((await conversation.retry()).output, Weather)
+    await conversation.close(reason="no use")
+    assert_type([line async for line in conversation.export()], list[str])
+    assert_type(list(await assistant.conversations(user="u1", limit=5)), list[ConversationInfo])
+
+
+async def a_service_recovers(assistant: Assistant[str]) -> int:
+    async with assistant, assistant.recovering(every=5.0):
+        assert_type(await assistant.recover(limit=10), Recovery)
+        assert_type([line async for line in assistant.export_user("u1")], list[str])
+        assert_type(assistant.sync.call(assistant.recover), Recovery)
+        return await assistant.erase_user("u1")
 
 
 async def events_are_a_closed_union(assistant: Assistant[str]) -> Result[str]:

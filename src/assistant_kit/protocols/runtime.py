@@ -5,9 +5,9 @@ The journal is the first implementation; a durable-execution engine is a small a
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from assistant_kit.entries import ApprovalDecided, Measured, ToolFinished, ToolStarted, TurnFinished
+from assistant_kit.entries import ApprovalDecided, Measured, ToolFinished, ToolNoted, ToolStarted, TurnFinished
 
 Standing: TypeAlias = Literal["run", "finished", "lost"]
 
@@ -17,12 +17,13 @@ class Claim:
     """What to do with a call, and the record under which it runs.
 
     `run` it; or its outcome is recorded (`finished`); or an earlier worker has started it and it must not be run again
-    (`lost`).
+    (`lost`). `notes` are what earlier attempts have noted.
     """
 
     standing: Standing
     started: ToolStarted
     finished: ToolFinished | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Runtime(Protocol):
@@ -42,7 +43,26 @@ class Runtime(Protocol):
         """
         ...
 
-    def decision(self, call_id: str, arguments_hash: str) -> ApprovalDecided | None:
+    async def transact(self, key: str, run: Callable[[Any], Awaitable[Measured]]) -> Measured:
+        """Like `step`, but `run` gets the database connection of the transaction in which its result is recorded.
+
+        Raises NotTransactional where there is none.
+        """
+        ...
+
+    async def note(self, entry: ToolNoted) -> None:
+        """Record what a running call wants to be known after a crash; durable on return."""
+        ...
+
+    def begun(self, key: str) -> bool:
+        """Tell whether an earlier worker has started this call and left no record of its end: it may have run."""
+        ...
+
+    def in_doubt(self) -> Sequence[ToolStarted]:
+        """Return the calls that an earlier worker has started and whose end is not recorded up to now."""
+        ...
+
+    def decision(self, key: str, arguments_hash: str) -> ApprovalDecided | None:
         """Return what was decided on a call that needs approval; None while nobody has decided."""
         ...
 

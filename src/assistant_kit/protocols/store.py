@@ -4,12 +4,15 @@ A store keeps opaque records in order and guards who may write. It is reached on
 one user. `assistant_kit.testing.conformance` has the tests that every store passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-TurnState: TypeAlias = Literal["idle", "open", "waiting"]
-"""Whether a turn is unfinished (`open`) or paused until somebody decides (`waiting`)."""
+from assistant_kit.audit_chain import AuditLink
+
+TurnState: TypeAlias = Literal["idle", "open", "waiting", "parked"]
+"""Whether a turn is unfinished (`open`), paused until somebody decides on a tool call (`waiting`), or given up on after
+several attempts to recover it, until somebody looks at it (`parked`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,17 @@ class ConversationInfo:
     records: int
     state: TurnState
     created_at: float
+    updated_at: float
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A conversation whose last turn is not finished and that nobody holds. `updated_at` is the store's time."""
+
+    user: str
+    conversation: str
+    state: TurnState
     updated_at: float
 
 
@@ -135,8 +149,52 @@ class UserStore(Protocol):
         """Return conversations, the last changed first; `before` is an `updated_at` to go on from."""
         ...
 
+    async def transact(self, lease: Lease, work: Callable[[Any], Awaitable[Append]]) -> None:
+        """Make a write in one transaction with what else is done in it.
+
+        `work` gets the database connection of the transaction (`sqlite3.Connection`, `psycopg.Connection`; a dict for
+        the store in memory, whose content survives only a commit) and returns the write, which is checked as by
+        `append`. If `work` or the check raises, all is undone. The connection may be used in any one thread at a
+        time until `work` returns, and is neither committed nor rolled back by it. Raises NotTransactional where the
+        store has no transactions.
+        """
+        ...
+
+    async def rename(self, conversation: str, title: str) -> None:
+        """Set the title that lists show; needs no lease. Raises ConversationNotFound, InputError."""
+        ...
+
+    async def fork(self, conversation: str, new: str, *, at: int) -> None:
+        """Make the conversation `new`, which begins with the first `at` records of `conversation`, shared, not copied.
+
+        It is `idle`, without a title, and lives on when the other is deleted. Raises ConversationNotFound,
+        ConversationExists, and InputError when there are not so many records. A fork that was made already, by this
+        very call, and has not been written to since, is left as it is (a repeated call whose acknowledgement was lost).
+        """
+        ...
+
+    async def rewind(self, lease: Lease, *, to: int) -> None:
+        """Let the conversation go on after its record `to`; later ones are no longer found by `read` and `locate`.
+
+        It is `idle` then, and the next write has `to` as its `expected_seq`. Raises LeaseLost, and InputError when
+        there are not so many records. Forks that share later records keep them.
+        """
+        ...
+
     async def delete(self, conversation: str) -> None:
         """Delete a conversation with its records. Raises ConversationNotFound, or ConversationBusy if it is leased."""
+        ...
+
+    async def erase(self) -> int:
+        """Delete all that is kept of this user, leased or not, and return the number of conversations.
+
+        Leases on them are lost. The audit chain loses its payloads and salts and passes to a made-up user
+        `erased-…`, under whom it can still be read; its last link notes the erasure.
+        """
+        ...
+
+    async def audit_log(self, *, after: int = 0, limit: int = 1000) -> Sequence[AuditLink]:
+        """Return the links of the user's audit chain with n > `after`, in order; none where the store keeps none."""
         ...
 
 
@@ -145,6 +203,24 @@ class Store(Protocol):
 
     def for_user(self, user: str) -> UserStore:
         """Return the handle through which alone the data of `user` is reached."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, make or upgrade what is needed, and see that writes will last; every first use does so, too.
+
+        Raises StoreError, StoreVolatile.
+        """
+        ...
+
+    async def unfinished(self, *, state: TurnState = "open", limit: int = 100) -> Sequence[Unfinished]:
+        """Return conversations of all users in this state that nobody holds now, the longest unchanged first.
+
+        For workers that look for turns to finish; what is in them is reached through `for_user` only.
+        """
+        ...
+
+    async def users(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        """Return users with a conversation or an audit chain behind `after`, in the order of their UTF-8 bytes."""
         ...
 
     async def aclose(self) -> None:

@@ -1,49 +1,101 @@
 """Run a turn to its end, whatever that is: in time, recorded, and with the reader told."""
 
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 import anyio
 
-from assistant_kit.entries import TurnFinished
-from assistant_kit.errors import AssistantKitError, DeadlineExceeded, StoreError
+from assistant_kit.entries import TurnFinished, TurnSuspended
+from assistant_kit.errors import (
+    AssistantKitError,
+    ConfigurationError,
+    DeadlineExceeded,
+    DecryptionFailed,
+    ModelError,
+    ModelRejected,
+    StoreError,
+    ToolsetError,
+    UnreadableEntry,
+)
 from assistant_kit.run.loop import close_turn, run_turn
+from assistant_kit.run.one_call import unknown_end
 from assistant_kit.run.result import Result, usage_of
-from assistant_kit.run.turn import TurnRun
+from assistant_kit.run.turn import TurnRun, record
 
 _log = logging.getLogger("assistant_kit.run")
 
+Prepare: TypeAlias = Callable[[], Awaitable[None]]
+Leave: TypeAlias = Callable[[TurnSuspended], Awaitable[None]]
 
-async def conduct(run: TurnRun) -> Result[Any]:
-    """Run a turn; raise what ends it, after its end is recorded."""
+
+async def conduct(run: TurnRun, prepare: Prepare | None = None, *, leave: Leave | None = None) -> Result[Any]:
+    """Run a turn, after `prepare`; raise what ends it, after its end is recorded.
+
+    With `leave`, for whoever goes on with the turn of somebody else, what may pass (a provider that is down, this
+    worker being stopped or out of time) does not end the turn: `leave` records that it is left for a later attempt.
+    """
     try:
-        result = await _in_time(run)
+        result = await _in_time(run, prepare)
     except AssistantKitError as error:
-        await _fail(run, str(error))
+        if _leaves_in_doubt(error):
+            raise  # what is recorded is not known: the turn stays open, for a repeated call or recovery to go on with
+        if leave is not None and _may_pass(error):
+            failure = await _recorded(run, leave(TurnSuspended(turn=run.id, reason=str(error))))
+        else:
+            failure = await _fail(run, str(error))
+        if failure is not None:
+            raise failure from error  # the turn is still open, whatever else has happened
         raise
     except BaseException as error:
-        if isinstance(error, anyio.get_cancelled_exc_class()):
-            await _end(run, TurnFinished(turn=run.id, outcome="cancelled", usage=usage_of(run.entries)))
-        else:
+        if not isinstance(error, anyio.get_cancelled_exc_class()):
             await _fail(run, f"{type(error).__name__} (see the application's log)")
+        elif leave is not None:
+            await _recorded(run, leave(TurnSuspended(turn=run.id, reason="its worker was stopped")))
+        else:
+            await _close(run, TurnFinished(turn=run.id, outcome="cancelled", usage=usage_of(run.entries)))
         raise
     return await close_turn(run, result)
 
 
-async def _in_time(run: TurnRun) -> Result[Any]:
+def _may_pass(error: AssistantKitError) -> bool:
+    """Tell whether another attempt, later or by another worker, may go better."""
+    if isinstance(error, ModelError):
+        return not isinstance(error, ModelRejected)
+    return isinstance(error, ToolsetError | ConfigurationError | DeadlineExceeded)
+
+
+def _leaves_in_doubt(error: AssistantKitError) -> bool:
+    """Tell whether a store has failed; what cannot be read will never be, and ends the turn."""
+    return isinstance(error, StoreError) and not isinstance(error, UnreadableEntry | DecryptionFailed)
+
+
+async def _in_time(run: TurnRun, prepare: Prepare | None) -> Result[Any]:
     with anyio.CancelScope(deadline=run.about.deadline.at):
+        if prepare is not None:
+            await prepare()
         return await run_turn(run)
     raise DeadlineExceeded(run.during, timeout=run.about.timeout)
 
 
-async def _fail(run: TurnRun, reason: str) -> None:
-    await _end(run, TurnFinished(turn=run.id, outcome="failed", usage=usage_of(run.entries), reason=reason))
+async def _fail(run: TurnRun, reason: str) -> StoreError | None:
+    return await _close(run, TurnFinished(turn=run.id, outcome="failed", usage=usage_of(run.entries), reason=reason))
 
 
-async def _end(run: TurnRun, end: TurnFinished) -> None:
-    # The first failure is the one to report; a store that cannot record the end leaves the turn to recovery.
+async def _close(run: TurnRun, end: TurnFinished) -> StoreError | None:
+    for call in run.unanswered:
+        await record(run, call)
+    for started in run.runtime.in_doubt():
+        await record(run, unknown_end(started))
+    return await _recorded(run, run.runtime.finish(end))
+
+
+async def _recorded(run: TurnRun, recording: Awaitable[None]) -> StoreError | None:
+    """Record something, whatever happens meanwhile; return why that failed: then the turn is left to recovery."""
     with anyio.CancelScope(shield=True):
         try:
-            await run.runtime.finish(end)
+            await recording
         except StoreError as error:
             _log.warning("the end of turn %s is not recorded: %s", run.id, error)
+            return error
+    return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from assistant_kit.entries import Measured, ModelResponded, TurnFinished, TurnOutcome, TurnStarted
+from assistant_kit.entries import CallResolved, Measured, ModelResponded, TurnFinished, TurnOutcome, TurnStarted
 from assistant_kit.messages import AssistantMessage, Part, text_of
 from assistant_kit.run.result import CallResult, calls_of, usage_of
 from assistant_kit.usage import Usage
@@ -13,7 +13,8 @@ from assistant_kit.usage import Usage
 class HistoryTurn:
     """A turn: what the user said, what was answered, what was called.
 
-    `outcome` is None while the turn is open; `started_at` is in seconds since 1970.
+    `outcome` is None while the turn is open; `started_at` is in seconds since 1970. `seq` is the place of its first
+    record in the journal, and `last_seq` that of its last one: give them to `history(before=…, after=…)`.
     """
 
     turn: str
@@ -24,6 +25,8 @@ class HistoryTurn:
     reason: str
     usage: Usage
     started_at: float
+    seq: int
+    last_seq: int
 
     @property
     def input(self) -> str:
@@ -32,13 +35,14 @@ class HistoryTurn:
 
 
 def history_of(entries: Sequence[Measured]) -> tuple[HistoryTurn, ...]:
-    """Return the turns of these entries, which begin with the beginning of a turn."""
-    turns: list[list[Measured]] = []
+    """Return the turns that begin among these entries, in the order in which they began."""
+    turns: dict[str, list[Measured]] = {}
     for measured in entries:
         if isinstance(measured.entry, TurnStarted):
-            turns.append([])
-        turns[-1].append(measured)
-    return tuple(_turn(turn) for turn in turns)
+            turns[measured.entry.turn] = []
+        if measured.entry.turn in turns:
+            turns[measured.entry.turn].append(measured)
+    return tuple(map(_turn, turns.values()))
 
 
 def _turn(entries: Sequence[Measured]) -> HistoryTurn:
@@ -56,4 +60,7 @@ def _turn(entries: Sequence[Measured]) -> HistoryTurn:
         reason=ends[-1].reason if ends else "",
         usage=usage_of(entries),
         started_at=entries[0].at,
+        seq=entries[0].seq,
+        # What was found out about a call may stand behind later turns.
+        last_seq=max(measured.seq for measured in entries if not isinstance(measured.entry, CallResolved)),
     )

@@ -18,8 +18,9 @@ from assistant_kit.protocols.model import ModelRequest, ModelResponse
 from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.run.call_digest import call_digest, parsed_arguments
 from assistant_kit.run.result import Result, calls_of, usage_of
-from assistant_kit.run.tool_calls import answer_calls, parsed_arguments
+from assistant_kit.run.tool_calls import answer_calls
 from assistant_kit.run.turn import TurnRun, through
 
 _REPAIR = (
@@ -57,6 +58,16 @@ def recorded_result(run: TurnRun) -> Result[Any]:
     """Return the result of a turn that was completed before, from its entries alone. Raises OutputInvalid."""
     answers = [measured.entry for measured in run.entries if isinstance(measured.entry, ModelResponded)]
     return _completed(run, answers[-1])
+
+
+def paused_result(run: TurnRun) -> Result[Any]:
+    """Return the result of a turn that waits for approval, from its entries alone, and tell the reader."""
+    answers = [measured.entry for measured in run.entries if isinstance(measured.entry, ModelResponded)]
+    waiting = {call.key for call in calls_of(run.entries) if call.outcome is None}
+    calls = [item for item in answers[-1].items if isinstance(item, ToolCall)]
+    result = _paused(run, answers[-1], [c for i, c in enumerate(calls) if f"{answers[-1].step}.{i}" in waiting])
+    run.emit(Complete(output=result.output, status=result.status, usage=result.usage))
+    return result
 
 
 async def close_turn(run: TurnRun, result: Result[Any]) -> Result[Any]:
@@ -162,7 +173,8 @@ def _completed(run: TurnRun, response: ModelResponded) -> Result[Any]:
 
 def _paused(run: TurnRun, response: ModelResponded, waiting: Sequence[ToolCall]) -> Result[Any]:
     for call in waiting:
-        run.emit(ApprovalRequired(call_id=call.call_id, tool=call.name, arguments=parsed_arguments(call)))
+        arguments, digest = parsed_arguments(call.arguments), call_digest(call.name, call.arguments)
+        run.emit(ApprovalRequired(call_id=call.call_id, tool=call.name, arguments=arguments, digest=digest))
     return replace(_result(run, response, output=None), status="waiting")
 
 

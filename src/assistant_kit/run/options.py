@@ -2,15 +2,23 @@
 
 from typing import TypedDict
 
+from assistant_kit.settings import OnBusy
 
-class RunOptions(TypedDict, total=False):
-    """The options of a run.
 
-    `conversation` asks for a `user`; `request_id` makes a repeated call return the recorded result; `timeout` is in
-    seconds and replaces that of the settings.
+class ConversationOptions(TypedDict, total=False):
+    """The options of a run in a conversation.
+
+    `request_id` makes a repeated call return the recorded result; `timeout` is in seconds and replaces that of the
+    settings, and so does `on_busy`, which says what to do when another run holds the conversation.
     """
+
+    request_id: str
+    timeout: float | None
+    on_busy: OnBusy
+
+
+class RunOptions(ConversationOptions, total=False):
+    """The options of a run. `conversation` asks for a `user`."""
 
     user: str | None
     conversation: str | None
-    request_id: str
-    timeout: float | None

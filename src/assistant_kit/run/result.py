@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from assistant_kit.entries import FinishReason, Measured, ModelResponded, ToolFinished
+from assistant_kit.entries import CallResolved, FinishReason, Measured, ModelResponded, ToolFinished
 from assistant_kit.messages import Item, Outcome, Part, ToolCall, text_of
+from assistant_kit.run.call_digest import call_digest
 from assistant_kit.usage import Usage
 
 OutputT = TypeVar("OutputT")
@@ -13,18 +14,29 @@ OutputT = TypeVar("OutputT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """A tool call of a run and what became of it. `arguments` is JSON text; `outcome` is None while it waits."""
+    """A tool call of a run and what became of it. `arguments` is JSON text; `outcome` is None while it waits.
+
+    `key` is the call's place in its turn, `step.index`. `digest` binds tool and arguments, for approvals.
+    `resolved_by` says who found out later what became of a call that had been reported as unknown.
+    """
 
     call_id: str
     tool: str
     arguments: str
     outcome: Outcome | None
     content: tuple[Part, ...] = ()
+    key: str = ""
+    resolved_by: str | None = None
 
     @property
     def text(self) -> str:
         """The text of the call's result."""
         return text_of(self.content)
+
+    @property
+    def digest(self) -> str:
+        """What an approval of this call is bound to."""
+        return call_digest(self.tool, self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,22 +75,31 @@ def usage_of(entries: Sequence[Measured]) -> Usage:
 
 
 def calls_of(entries: Sequence[Measured]) -> tuple[CallResult, ...]:
-    """Return the tool calls among these entries with what became of them, in the order in which they were asked for."""
-    finished = {m.entry.call_id: m.entry for m in entries if isinstance(m.entry, ToolFinished)}
+    """Return the tool calls among these entries of a turn with what became of them, in the order they came."""
+    finished: dict[str, ToolFinished] = {}
+    resolved: dict[str, CallResolved] = {}
+    for measured in entries:
+        if isinstance(measured.entry, ToolFinished):
+            finished[measured.entry.key] = measured.entry
+        elif isinstance(measured.entry, CallResolved):
+            resolved[measured.entry.key] = measured.entry
     calls: list[CallResult] = []
     for measured in entries:
-        if not isinstance(measured.entry, ModelResponded):
-            continue
-        for item in measured.entry.items:
-            if isinstance(item, ToolCall):
-                end = finished.get(item.call_id)
-                calls.append(
-                    CallResult(
-                        call_id=item.call_id,
-                        tool=item.name,
-                        arguments=item.arguments,
-                        outcome=None if end is None else end.outcome,
-                        content=() if end is None else end.content,
-                    )
-                )
+        if isinstance(measured.entry, ModelResponded):
+            asked = [item for item in measured.entry.items if isinstance(item, ToolCall)]
+            keyed = ((f"{measured.entry.step}.{index}", call) for index, call in enumerate(asked))
+            calls += (_call(key, call, finished.get(key), resolved.get(key)) for key, call in keyed)
     return tuple(calls)
+
+
+def _call(key: str, call: ToolCall, end: ToolFinished | None, resolved: CallResolved | None) -> CallResult:
+    told = resolved or end
+    return CallResult(
+        call_id=call.call_id,
+        tool=call.name,
+        arguments=call.arguments,
+        outcome=None if told is None else told.outcome,
+        content=() if told is None else told.content,
+        key=key,
+        resolved_by=None if resolved is None else resolved.by,
+    )

@@ -17,12 +17,13 @@ async def side_by_side(jobs: Sequence[Callable[[], Awaitable[None]]], *, limit: 
         slots = anyio.Semaphore(limit, fast_acquire=True)
 
     async def guarded(job: Callable[[], Awaitable[None]]) -> None:
-        try:
-            async with slots:
+        async with slots:
+            try:
                 await job()
-        except Exception as error:  # noqa: BLE001  (raised below, outside the group)
-            failures.append(error)
-            group.cancel_scope.cancel()
+            except Exception as error:  # noqa: BLE001  (raised below, outside the group)
+                # Cancelled before the slot is free: no job begins after one has failed.
+                failures.append(error)
+                group.cancel_scope.cancel()
 
     async with anyio.create_task_group() as group:
         for job in jobs:

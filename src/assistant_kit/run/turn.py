@@ -1,13 +1,17 @@
 """What a turn in progress knows."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from anyio import CancelScope
+
 from assistant_kit.context_window import Window
 from assistant_kit.conversation import Block, Turn, extended, measure, turns_of
 from assistant_kit.deadline import Deadline
-from assistant_kit.entries import Entry, Measured
+from assistant_kit.entries import Entry, Measured, ToolFinished
+from assistant_kit.errors import StoreError
 from assistant_kit.events import Event
 from assistant_kit.messages import Item
 from assistant_kit.protocols.model import Model
@@ -16,8 +20,9 @@ from assistant_kit.protocols.policy import Call, Policy
 from assistant_kit.protocols.runtime import Runtime
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.run.toolbox import Catalog
-from assistant_kit.settings import Settings
+from assistant_kit.settings import OnBusy, Settings
 
+_log = logging.getLogger("assistant_kit.tools")
 T = TypeVar("T")
 
 
@@ -34,7 +39,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What is the same for every turn that one call of `run` or `stream` may have to run."""
+    """What is the same for every turn that one call of `run` or `stream` may have to run.
+
+    `late` takes, from any thread, the end of a call that came after the call was given up.
+    """
 
     parts: Parts
     user: str | None
@@ -44,12 +52,18 @@ class Circumstances:
     counter: TokenCounter
     timeout: float | None
     deadline: Deadline
+    on_busy: OnBusy
     emit: Callable[[Event], None]
     stream: bool
+    late: Callable[[ToolFinished], None]
 
 
 class TurnRun:
-    """A turn in progress. `entries` begins with its turn_started; `during` says what it is doing, for errors."""
+    """A turn in progress.
+
+    `entries` begins with its turn_started; `during` says what it is doing, for errors. `unanswered` are records of
+    calls that were not made, for the case that the turn is closed before they are.
+    """
 
     def __init__(
         self, about: Circumstances, *, runtime: Runtime, history: Sequence[Turn] = (), started: Measured
@@ -62,6 +76,7 @@ class TurnRun:
         self.emit: Callable[[Event], None] = about.emit
         self.during = "the start of the run"
         self.entries: list[Measured] = [started]
+        self.unanswered: list[ToolFinished] = []
         self._history = history
         self._current = turns_of(self.entries, about.counter)[-1]
         self._recent: list[Measured] = []
@@ -109,6 +124,19 @@ class TurnRun:
             self._history = self._history[packed.dropped_turns :]
         self._packed = None if extra else (current, self._history, packed.items)
         return packed.items
+
+
+async def record(run: TurnRun, end: ToolFinished) -> None:
+    """Record what became of a call, whatever happens meanwhile; a store that fails leaves it in doubt."""
+
+    async def recorded() -> Measured:
+        return run.measure(end)
+
+    with CancelScope(shield=True):
+        try:
+            await run.runtime.step(end.key, recorded)
+        except StoreError as error:
+            _log.warning("the end of call %s of %s is not recorded: %s", end.call_id, end.tool, error)
 
 
 async def through(policies: Sequence[Policy], call: Call[T]) -> T:

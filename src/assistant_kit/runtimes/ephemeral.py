@@ -1,8 +1,10 @@
 """A turn that leaves no record: what a one-off run uses."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from assistant_kit.entries import ApprovalDecided, Measured, ToolStarted, TurnFinished
+from assistant_kit.entries import ApprovalDecided, Measured, ToolNoted, ToolStarted, TurnFinished
+from assistant_kit.errors import NotTransactional
 from assistant_kit.protocols.runtime import Claim
 
 
@@ -18,9 +20,27 @@ class Ephemeral:
         """Let every call run."""
         return [Claim(standing="run", started=call) for call in calls]
 
-    def decision(self, call_id: str, arguments_hash: str) -> ApprovalDecided | None:
+    async def transact(self, key: str, run: Callable[[Any], Awaitable[Measured]]) -> Measured:
+        """Refuse: there is no transaction."""
+        del run
+        raise NotTransactional(key, "a one-off run has no journal")
+
+    async def note(self, entry: ToolNoted) -> None:
+        """Forget the note."""
+        del entry
+
+    def begun(self, key: str) -> bool:
+        """Know of no earlier worker."""
+        del key
+        return False
+
+    def in_doubt(self) -> Sequence[ToolStarted]:
+        """Know of no earlier worker."""
+        return ()
+
+    def decision(self, key: str, arguments_hash: str) -> ApprovalDecided | None:
         """Know of no decision."""
-        del call_id, arguments_hash
+        del key, arguments_hash
 
     async def finish(self, entry: TurnFinished) -> None:
         """Forget the turn."""

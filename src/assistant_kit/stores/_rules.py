@@ -1,14 +1,20 @@
 """What every store decides in the same way, as functions of values: names, limits, the tail of a journal, its clock."""
 
 import math
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from assistant_kit import audit_chain
+from assistant_kit.audit_chain import AuditLink, AuditNote
 from assistant_kit.errors import InputError
 from assistant_kit.protocols.store import Append, Lease, NewRecord, Record
 
 MAX_NAME = 255
 """Characters of a user, a conversation, an owner or a record id: short enough for an index of any database."""
+
+MAX_TITLE = 4000
+"""Characters of a title: enough for a sentence, encrypted."""
 
 MAX_TOKENS = 2**31 - 1
 """Tokens of one record: their sum fits any database's integers."""
@@ -68,10 +74,57 @@ def check_append(write: Append) -> None:
         seen.add(record.record_id)
 
 
+def check_transaction(lease: Lease, write: Append) -> None:
+    """Refuse what the work of a transaction returned if no conversation can take it. Raises InputError."""
+    if (write.lease.conversation, write.lease.fence) != (lease.conversation, lease.fence):
+        raise InputError("the work of a transaction returns a write under the lease of this transaction")
+    check_append(write)
+
+
+def check_place(conversation: str, place: int, *, records: int) -> None:
+    """Refuse to fork or rewind at a record that is not there; 0 stands before the first. Raises InputError."""
+    if not 0 <= place <= records:
+        raise InputError(f"conversation {conversation!r} has {records} records: {place} is none of them")
+
+
 def _check_record(record: NewRecord) -> None:
     check_name("record id", record.record_id)
     if not 0 <= record.tokens <= MAX_TOKENS:
         raise InputError(f"record {record.record_id!r} has {record.tokens} tokens: it may have 0 to {MAX_TOKENS}")
+
+
+def check_title(title: str) -> None:
+    """Refuse a title that some database cannot hold. Raises InputError."""
+    if len(title) > MAX_TITLE:
+        raise InputError(f"a title has at most {MAX_TITLE} characters, this one has {len(title)}")
+    if "\0" in title or not _has_utf8(title):
+        raise InputError(f"title {title!r} has characters that cannot be stored: NUL or lone surrogates")
+
+
+def name_of_erased() -> str:
+    """Return the made-up user to whom the audit chain of an erased one passes."""
+    return f"erased-{secrets.token_hex(16)}"
+
+
+def noted(write: Append) -> AuditNote | None:
+    """Return what the audit chain says of a write; None when it has no records."""
+    if not write.records:
+        return None
+    shown = ((new.record_id, new.kind, new.tokens, new.body) for new in write.records)
+    return audit_chain.appended(write.lease.conversation, shown)
+
+
+def chained(previous: AuditLink | None, note: AuditNote, *, at: float) -> AuditLink:
+    """Return the link behind `previous`, or the first one; `at` is the store's time in seconds."""
+    at_us = int(at * 1_000_000)
+    return AuditLink(
+        n=1 if previous is None else previous.n + 1,
+        at_us=at_us,
+        payload=note.payload,
+        salt=note.salt,
+        digest=note.digest,
+        link=audit_chain.link_after(audit_chain.GENESIS if previous is None else previous.link, note.digest, at_us),
+    )
 
 
 def tail(newest_first: Iterable[Record], max_tokens: int | None) -> tuple[Record, ...]:

@@ -1,25 +1,32 @@
 """Typed Python functions as tools."""
 
 import inspect
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, Self, TypeAlias, TypeVar, cast, overload
 
+import anyio
 import anyio.to_thread
 from pydantic_core import to_json
 
 from assistant_kit.errors import DuplicateTool, InvalidTool, ToolError
 from assistant_kit.messages import File, Image, JsonObject, Text
-from assistant_kit.protocols.toolset import ToolContext, ToolOutput
+from assistant_kit.protocols.toolset import LateResult, ToolContext, ToolOutput
 from assistant_kit.tool_spec import Effect, ToolSpec
 from assistant_kit.toolsets._arguments import arguments_of, bare, origin_of, parameters_of
 from assistant_kit.toolsets._docstring import documented
+from assistant_kit.toolsets._threads import Ended, in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Reconcile: TypeAlias = Callable[[ToolContext], Any]
+"""Finds out what became of a call: returns its result, or None when nobody can tell. It may be async."""
+
+_log = logging.getLogger("assistant_kit.tools")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what the OpenAI API admits (function tools, `name`)
 
 
@@ -32,10 +39,14 @@ class ToolOptions:
     effect: Effect = "once"
     timeout: float | None = None
     needs_approval: bool = False
+    reconcile: Reconcile | None = None
 
 
 class FunctionTool(Generic[P, R]):
-    """A function that is a tool; it can still be called as a function."""
+    """A function that is a tool; it can still be called as a function.
+
+    `threads` holds the ids of calls whose thread has not ended.
+    """
 
     def __init__(self, function: Callable[P, R], options: ToolOptions) -> None:
         """Derive name, description and schema. Raises InvalidTool."""
@@ -43,6 +54,7 @@ class FunctionTool(Generic[P, R]):
         update_wrapper(self, inner)
         self.function: Callable[P, R] = function
         self.__wrapped__: Callable[P, R] = function  # for inspect.signature
+        self.threads: set[str] = set()
         self._is_async = inspect.iscoroutinefunction(inner)
         documentation = documented(_docstring(inner))
         parameters = parameters_of(function, documentation.parameters)
@@ -55,8 +67,10 @@ class FunctionTool(Generic[P, R]):
             effect=options.effect,
             timeout=options.timeout,
             needs_approval=options.needs_approval,
+            reconciles=options.reconcile is not None,
             origin=origin_of(function),
         )
+        self._reconcile = options.reconcile
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself."""
@@ -65,7 +79,8 @@ class FunctionTool(Generic[P, R]):
     async def run(self, arguments: JsonObject, context: ToolContext) -> ToolOutput:
         """Validate the arguments and call the function; a synchronous one runs in a worker thread.
 
-        Raises InvalidArguments, and whatever the function raises. A cancelled call does not wait for its thread.
+        Raises InvalidArguments, and whatever the function raises. A cancelled call does not wait for its thread;
+        `context.late` gets what comes of it.
         """
         values = self._arguments.check(arguments)
         for name in self._context_names:
@@ -73,9 +88,37 @@ class FunctionTool(Generic[P, R]):
         function: Callable[..., Any] = self.function
         if self._is_async:
             return output_of(await function(**values))
-        # In a tuple, because trio takes a coroutine that comes out of a thread for a mistake.
-        (result,) = await anyio.to_thread.run_sync(lambda: (function(**values),), abandon_on_cancel=True)
-        return output_of(await result if isinstance(result, Awaitable) else result)
+        return output_of(await self._in_thread(lambda: function(**values), context))
+
+    async def reconcile(self, context: ToolContext) -> ToolOutput | None:
+        """Ask the tool's `reconcile` function what became of a call; None when it cannot tell."""
+        find = self._reconcile
+        if find is None:
+            return None
+        found: Any
+        if inspect.iscoroutinefunction(find):
+            found = await find(context)
+        else:
+            found = await anyio.to_thread.run_sync(find, context, abandon_on_cancel=True)
+        return None if found is None else output_of(found)
+
+    async def _in_thread(self, function: Callable[[], Any], context: ToolContext) -> Any:
+        def late(ended: Ended[Any]) -> None:
+            self.threads.discard(context.call_id)
+            if not ended.stopped:
+                output = _late_output(ended)
+                context.late(LateResult(call_id=context.call_id, tool=self.spec.name, output=output))
+
+        self.threads.add(context.call_id)
+        try:
+            result = await in_thread(function, late)
+        except anyio.get_cancelled_exc_class():
+            raise  # its thread goes on: `late` gets its end
+        except BaseException:
+            self.threads.discard(context.call_id)
+            raise
+        self.threads.discard(context.call_id)
+        return await cast("Awaitable[Any]", result) if isinstance(result, Awaitable) else result
 
 
 @overload
@@ -88,6 +131,7 @@ def tool(
     effect: Effect = "once",
     timeout: float | None = None,
     needs_approval: bool = False,
+    reconcile: Reconcile | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     function: Callable[P, R] | None = None,
@@ -98,15 +142,23 @@ def tool(
     effect: Effect = "once",
     timeout: float | None = None,
     needs_approval: bool = False,
+    reconcile: Reconcile | None = None,
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
     """Make a function a tool and say what matters about calling it.
 
     The name and the docstring become what the model reads; the parameters, their types and their documentation the
     schema. `effect` says what a second execution would do (`"once"`: harm, the default). A parameter annotated with
-    `ToolContext` receives it and is hidden from the model. Raises InvalidTool.
+    `ToolContext` receives it and is hidden from the model. `reconcile` is asked after a crash what became of a call
+    that was started: it gets the call's ToolContext (its idempotency key, its notes) and returns the result, or None
+    when nobody can tell. Raises InvalidTool.
     """
     options = ToolOptions(
-        name=name, description=description, effect=effect, timeout=timeout, needs_approval=needs_approval
+        name=name,
+        description=description,
+        effect=effect,
+        timeout=timeout,
+        needs_approval=needs_approval,
+        reconcile=reconcile,
     )
     if function is not None:
         return FunctionTool(function, options)
@@ -136,7 +188,12 @@ class FunctionTools:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing."""
+        """Say which functions still run in threads that nobody can stop."""
+        for name, made in self._tools.items():
+            if made.threads:
+                _log.warning(
+                    "tool %s still runs in %d threads (calls %s)", name, len(made.threads), sorted(made.threads)
+                )
 
     async def tools(self) -> Sequence[ToolSpec]:
         """Return the tools, in the order in which they were given."""
@@ -145,6 +202,11 @@ class FunctionTools:
     async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:
         """Call a function."""
         return await self._tools[name].run(arguments, context)
+
+    async def reconcile(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolOutput | None:
+        """Ask what became of a call; None when nobody can tell."""
+        del arguments
+        return await self._tools[name].reconcile(context)
 
 
 def as_function_tool(function: Callable[..., Any]) -> FunctionTool[..., Any]:
@@ -206,6 +268,16 @@ def _name(given: str | None, function: Callable[..., Any], inner: Callable[..., 
 def _object_of(inner: Callable[..., Any]) -> type[Any] | None:
     """Return the class of an object that is called like a function."""
     return type(inner.__self__) if inspect.ismethod(inner) and inner.__name__ == "__call__" else None
+
+
+def _late_output(ended: Ended[Any]) -> ToolOutput | None:
+    """Return what a function returned after its call was given up; None if it raised or nobody can read it."""
+    if ended.value is None or isinstance(ended.value[0], Awaitable):
+        return None
+    try:
+        return output_of(ended.value[0])
+    except ToolError as error:
+        return ToolOutput(content=(Text(text=str(error)),))
 
 
 def _json_text(value: Any) -> str:

@@ -12,16 +12,13 @@ from typing import Literal, cast
 import anyio
 import pytest
 
-from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from assistant_kit.errors import ConversationBusy, StoreBusy, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 from assistant_kit.protocols.store import Append, NewRecord
 from assistant_kit.stores.sqlite import SQLiteStore, schema
 from assistant_kit.stores.sqlite.file import JournalFile
+from tests.stores.sqlite.files import names
 
 pytestmark = pytest.mark.anyio
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 async def use(path: Path, *, busy_timeout: float = 20.0) -> None:
@@ -57,7 +54,7 @@ async def test_a_place_where_no_file_can_be_is_unavailable(tmp_path: Path, place
     with pytest.raises(StoreUnavailable):
         await use(tmp_path / place)
 
-    assert files(tmp_path) == ["file.txt"]
+    assert names(tmp_path) == ["file.txt"]
 
 
 async def test_a_store_opens_as_soon_as_its_folder_exists(tmp_path: Path) -> None:
@@ -81,7 +78,7 @@ async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, conte
         await use(path)
 
     assert path.read_bytes() == content
-    assert files(tmp_path) == ["notes.txt"]
+    assert names(tmp_path) == ["notes.txt"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +100,7 @@ async def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path, st
         await use(path)
 
     assert path.read_bytes() == before
-    assert files(tmp_path) == ["theirs.db"]
+    assert names(tmp_path) == ["theirs.db"]
 
 
 async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
@@ -127,20 +124,63 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> No
     assert path.read_bytes() == before
 
 
-async def test_an_older_schema_is_upgraded_and_keeps_its_journals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+VERSION_1 = (Path(__file__).parent / "version_1.sql").read_text()
+
+
+async def test_an_older_schema_is_upgraded_and_keeps_its_journals(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
-    await use(path)
-    step = ("ALTER TABLE conversations ADD COLUMN title TEXT", "UPDATE conversations SET title = 'from before'")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_1)
+        records = old.execute("SELECT * FROM records ORDER BY place").fetchall()
+    now = 1_000_030.0
+    store = SQLiteStore(path, clock=lambda: now)
+    alice, bob = store.for_user("alice"), store.for_user("bob é")
 
-    await use(path)
-    await use(path)
+    with anyio.fail_after(60):
+        listed = [
+            [(info.conversation, info.records, info.state, info.title) for info in await user.conversations()]
+            for user in (alice, bob)
+        ]
+        read = [
+            (record.record_id, record.kind, record.body, record.tokens, record.total_tokens, record.fence, record.at)
+            for user, name in ((alice, "c1"), (alice, "c2"), (bob, "c1"), (bob, "c2"))
+            for record in await user.read(name)
+        ]
+        with pytest.raises(ConversationBusy):
+            await alice.claim("c1", owner="w3", ttl=60)
+        lease = await alice.claim("c1", owner="w2", ttl=60)
+        await alice.append(
+            Append(
+                lease=lease,
+                expected_seq=4,
+                records=[NewRecord(record_id="m2", kind="k", body=b"", tokens=1)],
+                state="idle",
+                open_turn=None,
+            )
+        )
+        anew = await bob.claim("gone", owner="w", ttl=60)
+        await bob.fork("c1", "fork", at=2)
 
+        assert listed == [
+            [("c1", 4, "open", ""), ("c2", 3, "idle", "")],
+            [("c2", 3, "idle", ""), ("c1", 3, "idle", "")],
+        ]
+        assert read == [record[2:] for record in records]
+        assert (lease.fence, lease.seq, lease.state, lease.open_turn) == (4, 4, "open", 4)
+        assert [record.total_tokens for record in await alice.read("c1")] == [3, 7, 7, 12, 13]
+        assert anew.fence > 7  # the last fence of the one that was deleted
+        assert [record.record_id for record in await bob.read("fork")] == ["t1", "m1"]
+        await store.aclose()
     with closing(sqlite3.connect(path)) as file:
-        assert file.execute("SELECT conversation, title FROM conversations").fetchall() == [("c", "from before")]
-        assert file.execute("PRAGMA user_version").fetchone() == (2,)
+        assert file.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_the_tables_that_are_kept_from_others_are_all_tables(tmp_path: Path) -> None:
+    with closing(schema.open_connection(os.fspath(tmp_path / "chat.db"), schema.Setup())) as connection:
+        made = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+    assert made == schema.TABLES
 
 
 async def test_an_upgrade_that_fails_leaves_the_old_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +292,7 @@ async def test_what_may_not_be_written_is_unavailable(file: str) -> None:
 
 
 async def test_an_error_that_means_nothing_special_is_a_store_error(tmp_path: Path) -> None:
-    file = JournalFile(str(tmp_path / "chat.db"), synchronous="FULL", busy_timeout=1)
+    file = JournalFile(str(tmp_path / "chat.db"), schema.Setup(busy_timeout=1))
 
     with pytest.raises(StoreError) as from_sqlite:
         await file.read(lambda connection: connection.execute("SELECT nonsense"))
@@ -268,7 +308,8 @@ async def test_an_error_that_means_nothing_special_is_a_store_error(tmp_path: Pa
 async def test_synchronous_is_what_sqlite_is_told(
     tmp_path: Path, synchronous: Literal["FULL", "NORMAL"], level: int
 ) -> None:
-    with closing(schema.open_connection(str(tmp_path / "a"), synchronous=synchronous, busy_timeout=1)) as connection:
+    setup = schema.Setup(synchronous=synchronous)
+    with closing(schema.open_connection(os.fspath(tmp_path / "a"), setup)) as connection:
         assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 

@@ -1,11 +1,11 @@
 import gc
+import json
 import os
-import resource
 import sqlite3
 import threading
 import weakref
-from collections.abc import AsyncIterator, Generator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,19 +23,34 @@ from assistant_kit.errors import (
 )
 from assistant_kit.protocols.store import Append, Lease, NewRecord, Store, UserStore
 from assistant_kit.stores.sqlite import SQLiteStore
-from assistant_kit.testing.conformance.store import StoreConformance
+from assistant_kit.testing.conformance.store import AuditConformance, StoreConformance, TransactionConformance
+from tests.stores.sqlite.files import full_disk, names, write_lock
 
 pytestmark = pytest.mark.anyio
 
 
-class TestSQLiteStore(StoreConformance):
+class TestSQLiteStore(StoreConformance, TransactionConformance, AuditConformance):
     now = 1_000_000.0
 
     async def open_store(self, folder: Path) -> Store:
-        return SQLiteStore(folder / "chat.db", clock=lambda: self.now)
+        self.path = folder / "chat.db"
+        return SQLiteStore(self.path, clock=lambda: self.now)
+
+    async def open_audited(self, folder: Path) -> Store:
+        return SQLiteStore(folder / "audited.db", clock=lambda: self.now, audit=True)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds
+
+    async def put(self, connection: sqlite3.Connection, name: str) -> None:
+        connection.execute("CREATE TABLE IF NOT EXISTS names (name TEXT)")
+        connection.execute("INSERT INTO names VALUES (?)", (name,))
+
+    async def put_names(self, store: Store) -> Sequence[str]:  # noqa: ARG002  (it is found by its path)
+        with closing(sqlite3.connect(self.path)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'names'").fetchone() is None:
+                return []
+            return [name for (name,) in connection.execute("SELECT name FROM names")]
 
 
 @pytest.fixture
@@ -55,12 +70,19 @@ async def ids(user: UserStore, conversation: str) -> list[str]:
     return [record.record_id for record in await user.read(conversation)]
 
 
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+OTHERS: set[threading.Thread] = set()
+"""Threads of stores that other tests have left to the garbage collector."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    OTHERS.clear()
+    OTHERS.update(threading.enumerate())
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("assistant_kit-sqlite")]
+    mine = [thread for thread in threading.enumerate() if thread not in OTHERS]
+    return [thread.name for thread in mine if thread.name.startswith("assistant_kit-sqlite")]
 
 
 def commits(path: Path) -> int:
@@ -69,15 +91,6 @@ def commits(path: Path) -> int:
     page_size, salts = int.from_bytes(log[8:12]), log[16:24]
     frames = [log[start : start + 24] for start in range(32, len(log), 24 + page_size)]
     return sum(frame[8:16] == salts and frame[4:8] != bytes(4) for frame in frames)
-
-
-@contextmanager
-def write_lock(path: Path) -> Generator[None]:
-    """Hold the only write lock of a file, as another process would."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 async def test_writes_that_wait_share_a_commit(store: SQLiteStore, tmp_path: Path) -> None:
@@ -161,17 +174,6 @@ async def test_a_store_locked_for_too_long_is_busy_and_usable_afterwards(tmp_pat
         assert await ids(user, "c") == []
         await user.append(write(lease, 0, "a"))
         await store.aclose()
-
-
-@contextmanager
-def full_disk(room: int) -> Generator[None]:
-    """Let no file of this process grow beyond `room` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_full_disk_loses_nothing_and_the_write_may_be_repeated(store: SQLiteStore) -> None:
@@ -271,7 +273,7 @@ async def test_closing_writes_what_waits_and_leaves_one_file_and_no_thread(tmp_p
                 await anyio.wait_all_tasks_blocked()
 
     assert threads() == []
-    assert files(tmp_path) == ["chat.db"]
+    assert names(tmp_path) == ["chat.db"]
     with closing(sqlite3.connect(tmp_path / "chat.db")) as file:
         assert file.execute("SELECT count(*) FROM records").fetchone() == (20,)
 
@@ -321,7 +323,7 @@ async def test_a_store_that_was_dropped_ends_its_threads(tmp_path: Path) -> None
     user = store.for_user("u")
     await user.claim("c", owner="w", ttl=60)
     await user.read("c")
-    running = [thread for thread in threading.enumerate() if thread.name in threads()]
+    running = [thread for thread in threading.enumerate() if thread not in OTHERS and thread.name in threads()]
     gone = weakref.ref(store)
 
     del store, user
@@ -351,6 +353,71 @@ async def test_journals_outlive_the_store(tmp_path: Path) -> None:
     await second.aclose()
 
 
+async def test_opening_makes_the_file_and_shows_whether_it_can_be_written(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "new" / "chat.db", busy_timeout=0.05)
+    with anyio.fail_after(30):
+        with pytest.raises(StoreUnavailable):
+            await store.open()
+        (tmp_path / "new").mkdir()
+        await store.open()
+        assert "chat.db" in names(tmp_path / "new")
+
+        with write_lock(tmp_path / "new" / "chat.db"), pytest.raises(StoreBusy):
+            await store.open()
+        await store.aclose()
+
+
+async def test_an_audit_log_that_was_begun_goes_on_whoever_opens_the_file(tmp_path: Path) -> None:
+    before = SQLiteStore(tmp_path / "chat.db")
+    user = before.for_user("u")
+    lease = await user.claim("c", owner="w", ttl=60)
+    await user.append(write(lease, 0, "a"))
+    audited = SQLiteStore(tmp_path / "chat.db", audit=True)
+    await audited.open()
+
+    await user.append(write(lease, 1, "b"))
+    await audited.aclose()
+    await before.aclose()
+    after = SQLiteStore(tmp_path / "chat.db", audit=False)
+    await after.for_user("u").append(write(lease, 2, "c"))
+
+    assert [link.n for link in await after.for_user("u").audit_log()] == [1, 2]
+    await after.aclose()
+
+
+async def test_an_erasure_of_what_was_never_noted_is_noted(tmp_path: Path) -> None:
+    before = SQLiteStore(tmp_path / "chat.db")
+    await before.for_user("u").claim("c", owner="w", ttl=60)
+    await before.aclose()
+    store = SQLiteStore(tmp_path / "chat.db", audit=True)
+
+    assert await store.for_user("u").erase() == 1
+
+    (erased,) = await store.users()
+    (link,) = await store.for_user(erased).audit_log()
+    assert json.loads(link.payload or b"") == {"do": "erase"}
+    await store.aclose()
+
+
+async def test_a_cancelled_claim_that_began_a_turn_is_noted_as_rewound(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "chat.db", audit=True)
+    user = store.for_user("u")
+    await user.release(await user.claim("c", owner="w0", ttl=60))
+    begin = NewRecord(record_id="t", kind="k", body=b"")
+
+    with anyio.fail_after(30):
+        with write_lock(tmp_path / "chat.db"):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lambda: user.claim("c", owner="w1", ttl=60, begin=begin))
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+        assert (await user.claim("c", owner="w2", ttl=60)).seq == 0
+
+    links = [json.loads(link.payload or b"{}") for link in await user.audit_log()]
+    assert [(link["do"], link.get("to")) for link in links] == [("append", None), ("rewind", 0)]
+    await store.aclose()
+
+
 async def test_an_address_names_a_relative_or_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for address in ("sqlite:///a%20b.db", f"sqlite:///{quote(os.fspath(tmp_path))}/c%3F.db"):
@@ -358,7 +425,7 @@ async def test_an_address_names_a_relative_or_an_absolute_path(tmp_path: Path, m
         await store.for_user("u").claim("c", owner="w", ttl=60)
         await store.aclose()
 
-    assert files(tmp_path) == ["a b.db", "c?.db"]
+    assert names(tmp_path) == ["a b.db", "c?.db"]
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,21 @@ _MEANINGS: Final[dict[int, tuple[type[StoreError], str]]] = {
 """By SQLite's primary result code (https://sqlite.org/rescode.html)."""
 
 
-def store_error(error: sqlite3.Error, path: str) -> StoreError:
+FOREIGN: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's module raises: messages of SQLite quote what is damaged, and the module decodes them as UTF-8."""
+
+
+def damaged(what: str) -> sqlite3.DatabaseError:
+    """Return what SQLite would raise if it looked at the types of what it reads from a strict table."""
+    error = sqlite3.DatabaseError(f"{what} has values of types that its table does not allow")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def store_error(error: sqlite3.Error | UnicodeDecodeError, path: str) -> StoreError:
     """Return what an error of SQLite is in our tree. Raise it `from` the error."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreCorrupt(f"{path}: {error.object!r}: {_MEANINGS[sqlite3.SQLITE_CORRUPT][1]}")
     # Errors of the Python module itself have no code.
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     kind, advice = _MEANINGS.get(code & 0xFF, (StoreError, "SQLite refused this; please report it"))

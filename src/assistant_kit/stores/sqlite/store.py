@@ -1,23 +1,20 @@
 """A store in one SQLite file, shared by the processes of one machine."""
 
-import math
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final, Self
 from urllib.parse import unquote
 
-import anyio
-
 from assistant_kit.errors import ConfigurationError, UnknownStore
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, UserStore
-from assistant_kit.stores._rules import Clock, check_append, check_claim, check_name, check_ttl
-from assistant_kit.stores.sqlite import journal
+from assistant_kit.protocols.store import TurnState, Unfinished, UserStore
+from assistant_kit.stores._rules import Clock, check_name
+from assistant_kit.stores._worker import Job
+from assistant_kit.stores.sqlite import reading
 from assistant_kit.stores.sqlite.file import JournalFile
-from assistant_kit.stores.sqlite.schema import Synchronous
-from assistant_kit.stores.sqlite.worker import Job
+from assistant_kit.stores.sqlite.schema import Setup, Synchronous
+from assistant_kit.stores.sqlite.user_store import SQLiteUserStore
 
 _SCHEME: Final = "sqlite:///"
 
@@ -27,6 +24,7 @@ class SQLiteStore:
 
     `synchronous`: with FULL an acknowledged write survives a power cut; with NORMAL it survives the death of the
     process only, and a write costs less. `busy_timeout` is how many seconds to wait while another process writes.
+    With `audit`, writes add links to the users' audit chains, from now on and for whoever opens the file later.
     `clock` returns seconds since 1970; leases end by it.
 
     Event loops and threads may share a store. Raises ConfigurationError for a path that is none.
@@ -38,6 +36,7 @@ class SQLiteStore:
         *,
         synchronous: Synchronous = "FULL",
         busy_timeout: float = 20.0,
+        audit: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         name = os.fspath(path)
@@ -46,7 +45,7 @@ class SQLiteStore:
                 f"{name!r} is no path of a file: for journals that end with the process use 'memory:'"
             )
         self._clock = Clock(clock)
-        self._file = JournalFile(name, synchronous=synchronous, busy_timeout=busy_timeout)
+        self._file = JournalFile(name, Setup(synchronous=synchronous, busy_timeout=busy_timeout, audit=audit))
 
     @classmethod
     def from_address(cls, address: str) -> Self:
@@ -66,92 +65,25 @@ class SQLiteStore:
     def for_user(self, user: str) -> UserStore:
         """Return the handle through which alone the data of `user` is reached. Raises InputError."""
         check_name("user", user)
-        return _UserStore(self._file, user, self._clock)
+        return SQLiteUserStore(self._file, user, self._clock)
+
+    async def open(self) -> None:
+        """Open the file, making or upgrading it when needed, and see that it can be written. Raises StoreError."""
+        await self._file.write(Job(_nothing))
+
+    async def unfinished(self, *, state: TurnState = "open", limit: int = 100) -> Sequence[Unfinished]:
+        """Return conversations in this state that nobody holds, the longest unchanged first."""
+        clock = self._clock
+        return await self._file.read(lambda connection: reading.unfinished(connection, state, limit, clock.now()))
+
+    async def users(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        """Return users who have a conversation or an audit chain, in the order of their UTF-8 bytes."""
+        return await self._file.read(lambda connection: reading.users(connection, after, limit))
 
     async def aclose(self) -> None:
         """Write what still waits, bring the file up to date, end the threads. A second call does nothing."""
         await self._file.aclose()
 
 
-class _UserStore:
-    """The journals of one user."""
-
-    __slots__ = ("_clock", "_file", "_user")
-
-    def __init__(self, file: JournalFile, user: str, clock: Clock) -> None:
-        self._file = file
-        self._user = user
-        self._clock = clock
-
-    async def claim(self, conversation: str, *, owner: str, ttl: float, begin: NewRecord | None = None) -> Lease:
-        """Take the lease, making the conversation when it is new. Raises ConversationBusy, InputError."""
-        check_claim(conversation, owner, ttl, begin)
-        clock, asked = self._clock, journal.Claim((self._user, conversation), owner, ttl, begin)
-        # The clock is read in the thread that holds the file's only write lock: so there is one order of times.
-        job = Job(lambda connection: journal.claim(connection, asked, now=clock.now(), at=clock.tick()))
-        try:
-            return await self._file.write(job)
-        except anyio.get_cancelled_exc_class():
-            # It stands in the queue or is done: nobody would know the lease that it takes.
-            self._file.write_later(partial(_undo_claim, user=self._user, job=job))
-            raise
-
-    async def renew(self, lease: Lease, *, ttl: float) -> None:
-        """Let the lease end `ttl` seconds from now. Raises LeaseLost, InputError."""
-        check_ttl(ttl)
-        clock, user = self._clock, self._user
-        await self._file.write(Job(lambda connection: journal.renew(connection, user, lease, clock.now() + ttl)))
-
-    async def release(self, lease: Lease) -> None:
-        """Give the lease up; does nothing when it has passed to somebody else."""
-        await self._file.write(Job(partial(journal.release, user=self._user, lease=lease)))
-
-    async def append(self, write: Append) -> None:
-        """Write records, all or none, durable on return. Raises LeaseLost, ConversationConflict, InputError.
-
-        The task may be cancelled: the write takes place nevertheless, or not at all; append it again to be sure.
-        """
-        check_append(write)
-        clock, user = self._clock, self._user
-        await self._file.write(Job(lambda connection: journal.append(connection, user, write, clock.tick())))
-
-    async def read(
-        self,
-        conversation: str,
-        *,
-        after: int = 0,
-        before: int | None = None,
-        max_tokens: int | None = None,
-        limit: int | None = None,
-    ) -> Sequence[Record]:
-        """Return the newest records that fit the limits, in order. Raises ConversationNotFound, InputError."""
-        check_name("conversation", conversation)
-        key = (self._user, conversation)
-        return await self._file.read(
-            lambda connection: journal.read(
-                connection, key, after=after, before=before, max_tokens=max_tokens, limit=limit
-            )
-        )
-
-    async def locate(self, conversation: str, record_id: str) -> int | None:
-        """Return the seq of a record by its id; None when there is none. Raises InputError."""
-        check_name("conversation", conversation)
-        check_name("record id", record_id)
-        key = (self._user, conversation)
-        return await self._file.read(lambda connection: journal.locate(connection, key, record_id))
-
-    async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
-        """Return conversations, the last changed first."""
-        user, end = self._user, math.inf if before is None else before
-        return await self._file.read(lambda connection: journal.conversations(connection, user, limit, end))
-
-    async def delete(self, conversation: str) -> None:
-        """Delete a conversation with its records. Raises ConversationNotFound, ConversationBusy, InputError."""
-        check_name("conversation", conversation)
-        clock, key = self._clock, (self._user, conversation)
-        await self._file.write(Job(lambda connection: journal.delete(connection, key, clock.now())))
-
-
-def _undo_claim(connection: sqlite3.Connection, *, user: str, job: Job[Lease]) -> None:
-    if job.result is not None:
-        journal.undo_claim(connection, user, job.result)
+def _nothing(_: sqlite3.Connection) -> None:
+    """Do nothing in a transaction: beginning it shows whether the file can be written."""

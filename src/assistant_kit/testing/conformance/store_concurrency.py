@@ -145,6 +145,16 @@ class StoreConcurrency(StoreWorkbench):
             await alice.append(writing(lease, n, new(f"r{n}")))
             assert len(await alice.read("c")) == n + 1
 
+    async def test_a_store_may_be_opened_before_its_first_use_and_again(self, store: Store, alice: UserStore) -> None:
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(5):
+                    tasks.start_soon(store.open)
+                tasks.start_soon(filled, alice, 1)
+            await store.open()
+
+        assert ids(await alice.read("c")) == ["r1"]
+
     async def test_closing_twice_is_closing(self, store: Store, alice: UserStore) -> None:
         await claimed(alice)
 

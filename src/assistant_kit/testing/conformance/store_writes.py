@@ -1,10 +1,12 @@
 """Tests of what a store makes of a write."""
 # ruff: noqa: D102, PLR2004, S101  (these are tests: a name is a sentence, an expected value a number, assert the language)
 
+from typing import Any
+
 import pytest
 
-from assistant_kit.errors import ConversationConflict, InputError
-from assistant_kit.protocols.store import NewRecord, UserStore
+from assistant_kit.errors import ConversationConflict, InputError, NotTransactional
+from assistant_kit.protocols.store import Append, NewRecord, UserStore
 from assistant_kit.testing.conformance.store_workbench import StoreWorkbench, claimed, filled, ids, new, writing
 
 
@@ -166,3 +168,21 @@ class StoreWrites(StoreWorkbench):
             await alice.append(writing(lease, 1, state="idle", open_turn=None))
 
         assert (await claimed(alice)).state == "open"
+
+    async def test_work_gets_a_connection_or_is_refused_before_it_begins(self, alice: UserStore) -> None:
+        lease = await filled(alice, 1)
+        connections: list[Any] = []
+
+        async def work(connection: Any) -> Append:
+            connections.append(connection)
+            return writing(lease, 1, new("a"))
+
+        if self.transactions:
+            await alice.transact(lease, work)
+            assert connections != [None]
+        else:
+            with pytest.raises(NotTransactional):
+                await alice.transact(lease, work)
+
+        assert len(connections) == self.transactions
+        assert ids(await alice.read("c")) == (["r1", "a"] if self.transactions else ["r1"])

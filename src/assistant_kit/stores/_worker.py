@@ -1,9 +1,9 @@
 """A thread that owns one connection and does what tasks of any event loop ask of it.
 
-Whatever waits is taken at once and done as one group: a group of writes costs one commit.
+Whatever waits is taken at once and done as one group: a group of writes costs one commit, or one round trip. Drivers
+that know no event loop serve every event loop this way.
 """
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -15,8 +15,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 from anyio import Event, move_on_after
 from anyio.lowlevel import current_token
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+C = TypeVar("C")
 
 MAX_GROUP = 500
 """Jobs done as one group: with more, the first of them would wait long for its commit."""
@@ -40,18 +40,18 @@ class Waiter:
         self._done.set()
 
 
-class Job(Waiter, Generic[T_co]):
-    """Something to do with the connection."""
+class Job(Waiter, Generic[C, T_co]):
+    """Something to do with a connection of type C."""
 
     __slots__ = ("_action", "_error", "_result")
 
-    def __init__(self, action: Callable[[sqlite3.Connection], T_co]) -> None:
+    def __init__(self, action: Callable[[C], T_co]) -> None:
         super().__init__()
         self._action = action
         self._result: T_co | None = None
         self._error: Exception | None = None
 
-    def run(self, connection: sqlite3.Connection) -> None:
+    def run(self, connection: C) -> None:
         """Do it, in the thread. Raises what the action raises."""
         self._result = self._action(connection)
 
@@ -72,20 +72,22 @@ class Job(Waiter, Generic[T_co]):
         return cast("T_co", self._result)
 
 
-AnyJob: TypeAlias = Job[object]
-Group: TypeAlias = Sequence[AnyJob]
+Group: TypeAlias = Sequence[Job[C, object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Duties:
+class Duties(Generic[C]):
     """What a worker does, all in its thread.
 
     `connect` opens the connection; it is tried again for the next group if it failed. `perform` runs the jobs of a
-    group and lets each fail by itself; what it raises fails the whole group.
+    group and lets each fail by itself; what it raises fails the whole group. An error of a type in `breaks` leaves
+    the connection in doubt: it is closed by `close`, and the next group gets a new one.
     """
 
-    connect: Callable[[], sqlite3.Connection]
-    perform: Callable[[sqlite3.Connection, Group], None]
+    connect: Callable[[], C]
+    perform: Callable[[C, Group[C]], None]
+    close: Callable[[C], None]
+    breaks: type[Exception] | tuple[type[Exception], ...]
 
 
 class Ended(Exception):
@@ -99,21 +101,21 @@ class _End:
     waiter: Waiter | None = None
 
 
-_Queue: TypeAlias = SimpleQueue[AnyJob | _End]
+_Queue: TypeAlias = SimpleQueue[Job[C, object] | _End]
 
 
-class Worker:
+class Worker(Generic[C]):
     """A thread with one connection; both begin when they are first needed. `name` is the thread's, after ours."""
 
-    def __init__(self, name: str, duties: Duties) -> None:
+    def __init__(self, name: str, duties: Duties[C]) -> None:
         self._name = f"assistant_kit-{name}"
         self._duties = duties
-        self._queue: _Queue = SimpleQueue()
+        self._queue: _Queue[C] = SimpleQueue()
         self._lock = Lock()  # nothing is put into the queue behind its end
         self._thread: Thread | None = None
         self._closed = False
 
-    def submit(self, job: AnyJob) -> None:
+    def submit(self, job: Job[C, object]) -> None:
         """Let the thread do `job` after all that was submitted before. Raises Ended."""
         with self._lock:
             if self._closed:
@@ -147,25 +149,25 @@ class Worker:
             self._thread.join()
 
 
-def _work(queue: _Queue, duties: Duties) -> None:
+def _work(queue: _Queue[C], duties: Duties[C]) -> None:
     """Run as the thread: do groups of jobs until the end comes."""
-    connection: sqlite3.Connection | None = None
+    connection: C | None = None
     end: _End | None = None
     while end is None:
         group, end = _take(queue)
         if group:
             connection = _do(duties, connection, group)
-            _wake(group)
+            wake(group)
         del group  # nothing is kept alive while this thread waits
     if connection is not None:
-        connection.close()  # the last connection to a file brings it up to date and removes its write-ahead log
+        duties.close(connection)
     if end.waiter is not None:
-        _wake([end.waiter])
+        wake([end.waiter])
 
 
-def _take(queue: _Queue) -> tuple[list[AnyJob], _End | None]:
+def _take(queue: _Queue[C]) -> tuple[list[Job[C, object]], _End | None]:
     """Wait for jobs, and return all that are there, and the end if it is among them."""
-    group: list[AnyJob] = []
+    group: list[Job[C, object]] = []
     while True:
         item = queue.get()
         if isinstance(item, _End):
@@ -175,7 +177,7 @@ def _take(queue: _Queue) -> tuple[list[AnyJob], _End | None]:
             return group, None
 
 
-def _do(duties: Duties, connection: sqlite3.Connection | None, group: Group) -> sqlite3.Connection | None:
+def _do(duties: Duties[C], connection: C | None, group: Group[C]) -> C | None:
     """Do a group, opening the connection when there is none. Return the connection, if it is still good."""
     try:
         if connection is None:
@@ -184,8 +186,8 @@ def _do(duties: Duties, connection: sqlite3.Connection | None, group: Group) -> 
     except Exception as error:  # noqa: BLE001  (whatever it is belongs to the tasks that wait)
         for job in group:
             job.fail(error)
-        if connection is not None and isinstance(error, sqlite3.Error):
-            connection.close()
+        if connection is not None and isinstance(error, duties.breaks):
+            duties.close(connection)
             return None
     return connection
 
@@ -198,7 +200,7 @@ class _TrioToken(Protocol):
     def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
 
 
-def _wake(waiters: Iterable[Waiter]) -> None:
+def wake(waiters: Iterable[Waiter]) -> None:
     """Let tasks go on: one call into each event loop, and nothing waits for it to be carried out.
 
     `anyio.from_thread.run_sync` waits for its result, which would cost a switch of threads for each task.

@@ -1,0 +1,267 @@
+"""One tool call: made within its time, or answered from what is known of it, and recorded."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import anyio
+
+from assistant_kit.deadline import Deadline
+from assistant_kit.entries import Measured, ToolFinished, ToolNoted, ToolStarted
+from assistant_kit.errors import AssistantKitError, OutcomeUnknown
+from assistant_kit.events import ToolResult
+from assistant_kit.messages import JsonObject, Outcome, Part, Text, ToolCall, has_content, is_unicode
+from assistant_kit.protocols.policy import Call
+from assistant_kit.protocols.runtime import Claim
+from assistant_kit.protocols.toolset import LateResult, ReconcilingToolset, ToolContext, ToolOutput, Toolset
+from assistant_kit.run.turn import TurnRun, record, through
+from assistant_kit.tool_spec import ToolSpec, may_repeat
+
+_log = logging.getLogger("assistant_kit.tools")
+
+UNKNOWN = (
+    "The outcome of this call is unknown: it was started and nobody can tell whether it took effect. "
+    "Do not assume that it did or did not happen, and do not repeat it without asking the user."
+)
+CANCELLED = "This call was cancelled."
+FAILED = "The tool failed with an internal error. Trying again with the same arguments will hardly help."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A call with all that is known before it is made. `refusal` is why it will not be: outcome and words."""
+
+    call: ToolCall
+    key: str
+    arguments: JsonObject | None
+    arguments_hash: str
+    tool: tuple[Toolset, ToolSpec] | None
+    refusal: tuple[Outcome, str] | None = None
+
+    @property
+    def made_by(self) -> tuple[Toolset, ToolSpec, JsonObject]:
+        """What it takes to make the call."""
+        assert self.tool is not None  # noqa: S101  (only calls of known tools are made)
+        assert self.arguments is not None  # noqa: S101  (and only with arguments)
+        return (*self.tool, self.arguments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """What became of a call, as the model reads it."""
+
+    outcome: Outcome
+    content: tuple[Part, ...]
+
+
+class _Undone(Exception):
+    """Leaves a transaction without committing it."""
+
+    def __init__(self, end: End) -> None:
+        self.end = end
+
+
+async def answer_call(run: TurnRun, one: Asked, claim: Claim | None) -> Measured:
+    """Return the recorded end of a call: of an earlier worker, of a refusal, or of making it now."""
+    if claim is not None and claim.finished is not None:
+        return run.measure(claim.finished)
+    if claim is None:
+        assert one.refusal is not None  # noqa: S101  (a call is either claimed or refused)
+        measured = await _record(run, one, *one.refusal)
+    elif claim.standing == "lost":
+        measured = await _settle(run, one, claim)
+    else:
+        measured = await _make(run, one, claim)
+    end = measured.entry
+    assert isinstance(end, ToolFinished)  # noqa: S101  (what is recorded under the key of a call)
+    run.emit(ToolResult(call_id=end.call_id, tool=end.tool, outcome=end.outcome, content=end.content))
+    return measured
+
+
+def unmade(run: TurnRun, one: Asked, words: str) -> ToolFinished:
+    """Return the record of a call that was not made, or was cancelled without harm."""
+    return _entry(run, one, End(outcome="cancelled", content=_words(words)))
+
+
+def unknown_end(started: ToolStarted) -> ToolFinished:
+    """Return the record of a call that an earlier worker has started, when nobody will find out about it any more."""
+    return ToolFinished(
+        turn=started.turn,
+        key=started.key,
+        call_id=started.call_id,
+        tool=started.tool,
+        outcome="unknown",
+        content=_words(UNKNOWN),
+    )
+
+
+def lost(run: TurnRun, one: Asked) -> ToolFinished:
+    """Return the record of a call of which nobody knows what became of it."""
+    return _entry(run, one, End(outcome="unknown", content=_words(UNKNOWN)))
+
+
+async def _make(run: TurnRun, one: Asked, claim: Claim) -> Measured:
+    effect = claim.started.effect
+    try:
+        if effect == "transactional":
+            return await _make_in_transaction(run, one, claim)
+
+        async def make() -> Measured:
+            return _measured(run, one, await _outcome(run, one, claim))
+
+        return await run.runtime.step(one.key, make)
+    except anyio.get_cancelled_exc_class():
+        if not may_repeat(effect):  # otherwise it is made again, if the turn is not closed now
+            await record(run, lost(run, one))
+        raise
+
+
+async def _make_in_transaction(run: TurnRun, one: Asked, claim: Claim) -> Measured:
+    async def make(connection: Any) -> Measured:
+        end = await _outcome(run, one, claim, connection=connection)
+        if end.outcome != "ok":
+            raise _Undone(end)
+        return _measured(run, one, end)
+
+    try:
+        return await run.runtime.transact(one.key, make)
+    except _Undone as undone:
+        return await _recorded(run, one, undone.end)
+
+
+async def _settle(run: TurnRun, one: Asked, claim: Claim) -> Measured:
+    """Find out what became of a call whose worker has died, or say that nobody knows. It is not made again."""
+    toolset, spec, arguments = one.made_by
+    if spec.reconciles:
+        # The toolset says of itself that it can: `reconciles` is its word.
+        ask = partial(cast("ReconcilingToolset", toolset).reconcile, spec.name, arguments)
+        try:
+            with anyio.move_on_after(_timeout(run, spec)):
+                output = await ask(_context(run, one, claim))
+                if output is not None:
+                    return await _recorded(run, one, _read(output))
+        except anyio.get_cancelled_exc_class():
+            await record(run, lost(run, one))
+            raise
+        except Exception:  # noqa: BLE001  (whatever it is, the outcome stays unknown)
+            _log.exception("what became of a call of %s could not be found out (call %s)", spec.name, one.call.call_id)
+    return await _record(run, one, "unknown", UNKNOWN)
+
+
+def _timeout(run: TurnRun, spec: ToolSpec) -> float | None:
+    return spec.timeout if spec.timeout is not None else run.parts.settings.limits.tool_timeout
+
+
+def _context(run: TurnRun, one: Asked, claim: Claim, connection: Any = None) -> ToolContext:
+    spec = one.made_by[1]
+
+    async def note(text: str) -> None:
+        await run.runtime.note(ToolNoted(turn=run.id, key=one.key, call_id=one.call.call_id, note=text))
+
+    return ToolContext(
+        user=run.about.user,
+        conversation=run.about.conversation,
+        call_id=one.call.call_id,
+        tool=spec.name,
+        idempotency_key=claim.started.idempotency_key,
+        deadline=run.about.deadline.earlier(_timeout(run, spec), now=anyio.current_time()),
+        connection=connection,
+        notes=claim.notes,
+        # In a transaction there is nothing to find out later, and the journal is busy with it.
+        write_note=note if connection is None else _forget,
+        late=_late(run, one),
+    )
+
+
+async def _forget(_: str) -> None:
+    """Keep no note."""
+
+
+def _late(run: TurnRun, one: Asked) -> Callable[[LateResult], None]:
+    effect = one.made_by[1].effect
+
+    def late(result: LateResult) -> None:
+        if not may_repeat(effect):  # otherwise it was not reported as unknown: there is nothing to find out
+            run.about.late(_entry(run, one, _failed() if result.output is None else _read(result.output)))
+
+    return late
+
+
+async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = None) -> End:
+    toolset, spec, arguments = one.made_by
+    timeout = _timeout(run, spec)
+    context = _context(run, one, claim, connection)
+    call = Call(
+        kind="tool",
+        name=spec.name,
+        attempt=lambda: toolset.call(spec.name, arguments, context),
+        # A failed attempt may have written already in this transaction: it must be undone, not repeated.
+        effect="once" if spec.effect == "transactional" else spec.effect,
+        deadline=context.deadline,
+        notify=run.emit,
+    )
+    try:
+        with anyio.CancelScope(deadline=Deadline.after(timeout, now=anyio.current_time()).at):
+            return _read(await through(run.parts.policies, call))
+    except OutcomeUnknown as error:
+        return End(outcome="unknown", content=_words(f"{UNKNOWN} ({error})"))
+    except AssistantKitError as error:
+        return End(outcome="error", content=_words(str(error)))
+    except Exception:  # noqa: BLE001  (whatever a tool raises is its own failure, not the run's)
+        _log.exception("tool %s failed (call %s)", spec.name, one.call.call_id)
+        return _failed()
+    if may_repeat(spec.effect):
+        return End(outcome="error", content=_words(f"The tool gave no answer within {timeout} s."))
+    return End(outcome="unknown", content=_words(f"{UNKNOWN} (It gave no answer within {timeout} s.)"))
+
+
+def _failed() -> End:
+    return End(outcome="error", content=_words(FAILED))
+
+
+def _read(output: ToolOutput) -> End:
+    content = tuple(_readable(part) for part in output.content)
+    return End(outcome="error" if output.is_error else "ok", content=content)
+
+
+def _readable(part: Part) -> Part:
+    """Return what can be stored and sent in place of a part that cannot."""
+    if isinstance(part, Text):
+        return part if is_unicode(part.text) else Text(text=_replaced(part.text))
+    return part if has_content(part) else Text(text=f"({part.kind} without content)")
+
+
+def _replaced(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _words(text: str) -> tuple[Part, ...]:
+    return (Text(text=_replaced(text)),)
+
+
+async def _record(run: TurnRun, one: Asked, outcome: Outcome, words: str) -> Measured:
+    return await _recorded(run, one, End(outcome=outcome, content=_words(words)))
+
+
+async def _recorded(run: TurnRun, one: Asked, end: End) -> Measured:
+    async def recorded() -> Measured:
+        return _measured(run, one, end)
+
+    return await run.runtime.step(one.key, recorded)
+
+
+def _measured(run: TurnRun, one: Asked, end: End) -> Measured:
+    return run.measure(_entry(run, one, end))
+
+
+def _entry(run: TurnRun, one: Asked, end: End) -> ToolFinished:
+    return ToolFinished(
+        turn=run.id,
+        key=one.key,
+        call_id=one.call.call_id,
+        tool=one.call.name,
+        outcome=end.outcome,
+        content=end.content,
+    )

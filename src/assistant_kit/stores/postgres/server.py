@@ -1,0 +1,166 @@
+"""Where a Postgres server is, and how a connection to it is opened."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg.types.numeric import Int8BinaryDumper
+
+from assistant_kit.errors import ConfigurationError, StoreUnavailable, StoreVolatile
+from assistant_kit.stores.postgres.session import Array, ArrayDumper, Session
+
+Cursor: TypeAlias = psycopg.Cursor[TupleRow]
+
+OLDEST: Final = 140000
+"""Postgres 14, as `server_version` says it."""
+
+_SETTINGS: Final = """
+    SELECT current_setting('fsync'), coalesce(current_setting('assistant_kit.volatile', true), ''),
+        current_setting('server_encoding'), current_setting('transaction_read_only'),
+        CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END,
+        CASE WHEN current_setting('server_version_num')::integer >= 170000
+            THEN set_config('transaction_timeout', %s, false) END
+"""
+
+_VOLATILE: Final = (
+    "fsync is off there: turn it on, or say that this is meant by ALTER DATABASE … SET assistant_kit.volatile = on"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How many seconds things may take.
+
+    `connect`: to get a connection. `network`: for an answer, beyond what the server may take for it; after that the
+    connection is given up. The others are kept by the server. `lock`: to wait for a row that another process holds.
+    `statement`: one statement. `idle`: a transaction, of `transact`, between two statements. `maintenance`: a
+    migration, a deletion, an erasure.
+    """
+
+    connect: float = 5.0
+    network: float = 5.0
+    lock: float = 5.0
+    statement: float = 30.0
+    idle: float = 60.0
+    maintenance: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Refuse a timeout of no time, or without an end. Raises ConfigurationError."""
+        for name in self.__slots__:
+            seconds = getattr(self, name)
+            if not 0 < seconds < math.inf:
+                raise ConfigurationError(f"{name} is a positive number of seconds, not {seconds!r}")
+
+    def patience(self, seconds: float) -> float:
+        """Return how long to wait for an answer when the server may take so many seconds for it."""
+        return seconds + self.network
+
+    @property
+    def transaction(self) -> float:
+        """Seconds that a transaction of writes may take."""
+        return 2 * self.statement
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, a database and a role. `place` says which, without a password."""
+
+    place: str
+    timeouts: Timeouts
+    conninfo: str = field(repr=False)
+
+    @classmethod
+    def at(cls, url: str, timeouts: Timeouts) -> "Server":
+        """Return the server of a URL or of keywords such as `host=… dbname=…`. Raises ConfigurationError."""
+        try:
+            given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+        except psycopg.Error:
+            # What libpq says of it quotes it, and with it a password.
+            raise ConfigurationError(
+                "the address of the Postgres server cannot be read: see that it is a URL"
+            ) from None
+        user, port = given.get("user"), given.get("port")
+        place = f"postgresql://{f'{user}@' if user else ''}{given.get('host', '')}{f':{port}' if port else ''}"
+        settings = {
+            "lock_timeout": timeouts.lock,
+            "statement_timeout": timeouts.statement,
+            "idle_in_transaction_session_timeout": timeouts.idle,
+        }
+        words = [f"-c {name}={milliseconds(seconds)}" for name, seconds in settings.items()]
+        # Plans are made once for each connection; every statement has its index.
+        words += ["-c plan_cache_mode=force_generic_plan", "-c jit=off", str(given.pop("options", ""))]
+        ours: dict[str, Any] = {
+            "connect_timeout": math.ceil(timeouts.connect),
+            "fallback_application_name": "assistant_kit",
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
+        options = {"client_encoding": "UTF8", "options": " ".join(words).strip()}
+        conninfo = make_conninfo("", **{**ours, **given, **options})
+        return cls(f"{place}/{given.get('dbname', '')}", timeouts, conninfo)
+
+    def connect(self, *, writes: bool, transaction: float) -> Session:
+        """Return a connection that keeps what it acknowledges, and whose transactions last so many seconds at most.
+
+        Raises StoreUnavailable, StoreVolatile, psycopg.Error.
+        """
+        try:
+            # Without prepared statements a pooler may hand each transaction to another session.
+            connection = Session.connect(self.conninfo, autocommit=True, prepare_threshold=None)
+        except psycopg.OperationalError as error:
+            # The error keeps all that is known of the connection, and with it the password.
+            raise psycopg.OperationalError(str(error)) from None
+        connection.adapters.register_dumper(Array, ArrayDumper)
+        connection.adapters.register_dumper(int, Int8BinaryDumper)  # one type for all: their size is in no statement
+        connection.patience = self.timeouts.patience(self.timeouts.statement)
+        try:
+            self._check(connection, writes=writes, transaction=transaction)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: Session, *, writes: bool, transaction: float) -> None:
+        check_version(self.place, connection.info.server_version)
+        times = [str(milliseconds(transaction))]
+        fsync, volatile, encoding, read_only, *_ = one_row(connection, _SETTINGS, times)
+        if encoding != "UTF8":
+            raise StoreUnavailable(f"{self.place}: the database has the encoding {encoding}: give one with UTF8")
+        if writes and read_only == "on":
+            raise StoreUnavailable(f"{self.place}: the server is read only: give the address of the primary")
+        if fsync != "on" and volatile != "on":
+            problem = (
+                "fsync is off; turn it on, or say that this is meant: ALTER DATABASE … SET assistant_kit.volatile = on"
+            )
+            raise StoreVolatile(self.place, problem)
+
+
+def check_version(place: str, version: int) -> None:
+    """Refuse a server that is too old; versions are numbered as Postgres does. Raises StoreUnavailable."""
+    if version < OLDEST:
+        raise StoreUnavailable(f"{place}: the server says it is Postgres {version // 10000}: 14 is needed")
+
+
+def limit(*settings: str, seconds: float) -> bytes:
+    """Return the statement that sets timeouts for a transaction, those of them that the server knows."""
+    names = ", ".join(f"'{setting}'" for setting in settings)
+    return " ".join(
+        (f"SELECT set_config(name, '{milliseconds(seconds)}', true)", f"FROM pg_settings WHERE name IN ({names})")
+    ).encode()
+
+
+def milliseconds(seconds: float) -> int:
+    """Return what Postgres takes for a timeout; 0 would be none."""
+    return max(1, round(1000 * seconds))
+
+
+def one_row(connection: Session, statement: str, values: Sequence[str] = ()) -> TupleRow:
+    """Return the only row of a query that has one."""
+    row = connection.execute(statement.encode(), values).fetchone()
+    assert row is not None  # noqa: S101  (a SELECT without FROM)
+    return row
