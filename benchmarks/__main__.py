@@ -3,6 +3,8 @@
 turn   4 requests with 6 async tool calls, not streamed
 token  one streamed request of 2,000 tokens, one event each, as fast as they come
 
+`python -m benchmarks stores --help`: what a journal costs, store by store, and beside other libraries'.
+
 Peers: `typed`, a hand-written loop on AsyncOpenAI with its typed objects; `floor`, the same client at its low level;
 `kit`, assistant_kit with its store in memory and on SQLite. The server is a process of its own. Ratios are medians of
 paired repeats, with minimum and maximum. Exits with 1 if an answer is wrong, never because of a time.
@@ -23,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
+from benchmarks import stores
 from benchmarks.floor import open_floor
 from benchmarks.measure import Ratio, WrongAnswer, measure, ratio
 from benchmarks.peer import OpenPeer, Peer
@@ -129,6 +132,8 @@ async def run(works: tuple[Work, ...], repeats: int, folder: Path | None) -> dic
 
 def main() -> int:
     """Parse the command line, measure, and print the line of ratios last."""
+    if sys.argv[1:2] == ["stores"]:
+        return stores.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
