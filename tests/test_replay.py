@@ -89,7 +89,7 @@ def test_a_record_begins_with_the_start_of_its_turn(entries: list[Entry]) -> Non
 
 
 def test_a_second_start_in_one_turn_changes_nothing() -> None:
-    record = record_of(journal(STARTED, replace(STARTED, turn="other"), ASKED))
+    record = record_of(journal(STARTED, STARTED, replace(STARTED, turn="other"), ASKED))
     assert record.started.entry.turn == "t"
     assert set(record.steps) == {"1"}
 

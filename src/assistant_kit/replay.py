@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Literal, TypeAlias
 
 from assistant_kit.entries import (
@@ -17,7 +18,7 @@ from assistant_kit.entries import (
     TurnSuspended,
 )
 from assistant_kit.settings import RecoverySettings
-from assistant_kit.tool_spec import Keyed, may_repeat
+from assistant_kit.tool_spec import Effect, Keyed, may_repeat
 
 KEY_MARGIN = 0.1
 """The part of an idempotency key's life that is not counted on, so that a repeat still finds the key alive."""
@@ -105,7 +106,7 @@ def given_up(record: Record, settings: RecoverySettings, *, now: float) -> str |
     """Return why a turn that is open should not be tried once more; None if it should. `now` is the store's time."""
     died = 1 + record.resumed - record.suspended
     if died >= settings.max_attempts:
-        return f"its worker died {died} times"
+        return f"it was tried {died} times, and no attempt came to an end"
     paused = record.paused
     if paused is not None and isinstance(paused.entry, TurnSuspended) and now > record.since + settings.patience:
         return f"it could not be finished within {settings.patience:.0f} s: {paused.entry.reason}"
@@ -125,8 +126,11 @@ def verdict(claim: ToolStarted, *, claimed_at: float, now: float) -> Verdict:
 
     Times are in seconds on the store's clock. A keyed call is repeated while its key lives, less a margin.
     """
-    match claim.effect:
-        case Keyed(ttl=ttl):
-            return "repeat" if now < claimed_at + ttl * (1 - KEY_MARGIN) else "lost"
-        case effect:
-            return "repeat" if may_repeat(effect) else "lost"
+    if isinstance(claim.effect, Keyed):
+        return "repeat" if now < repeatable_until(claim.effect, claimed_at) else "lost"
+    return "repeat" if may_repeat(claim.effect) else "lost"
+
+
+def repeatable_until(effect: Effect, claimed_at: float) -> float:
+    """Return the time until which a call may be repeated that was first made at `claimed_at`; infinity for no end."""
+    return claimed_at + effect.ttl * (1 - KEY_MARGIN) if isinstance(effect, Keyed) else inf

@@ -235,6 +235,61 @@ async def test_a_turn_that_ends_before_it_comes_to_a_call_of_an_earlier_worker_l
     assert [r.kind for r in await world.store.for_user("u").read("c")].count("tool_finished") == 1
 
 
+class Again:
+    """Makes a call that has failed once more, after a while."""
+
+    async def around(self, call: policy.Call[T]) -> T:
+        if call.kind == "model":
+            return await call.attempt()
+        try:
+            return await call.attempt()
+        except ToolError:
+            await anyio.sleep(0.05)
+            return await call.attempt()
+
+
+@pytest.mark.parametrize(("life", "expected"), [(0.02, ("unknown", 1)), (3600.0, ("ok", 2))])
+async def test_a_policy_repeats_a_keyed_call_only_while_its_key_lives(life: float, expected: tuple[str, int]) -> None:
+    made: list[str] = []
+
+    @tool(effect=keyed(life))
+    async def send(context: ToolContext) -> str:
+        made.append(context.idempotency_key)
+        if len(made) == 1:
+            raise ToolError("try again")
+        return "sent"
+
+    model = ScriptedModel([CallTools(Call("send")), "done"])
+    assistant = Assistant(model, tools=[send], store=MemoryStore(), policies=[Again()])
+    result = await assistant.run("x", user="u", conversation="c")
+    assert (result.tool_calls[0].outcome, len(made)) == expected
+
+
+async def test_a_repeated_keyed_call_that_waits_for_its_turn_too_long_is_not_made() -> None:
+    sent: list[str] = []
+
+    @tool(effect=keyed(100.0))
+    async def send(context: ToolContext) -> str:
+        sent.append(context.idempotency_key)
+        return "sent"
+
+    class Late:
+        """A policy that takes its time."""
+
+        async def around(self, call: policy.Call[T]) -> T:
+            if call.kind == "tool":
+                await anyio.sleep(0.05)
+            return await call.attempt()
+
+    world = World()
+    await world.dies(CallTools(Call("send")), tools=[send], fail_at=3)
+    world.now += 100.0 * 0.9 - 31 - 0.01  # the key lives for a hundredth of a second more
+    later = Assistant(ScriptedModel(["answer"]), tools=[send], store=world.store, policies=[Late()])
+    assert (await later.recover()).completed == 1
+    assert (await call_of(world)).outcome == "unknown"
+    assert len(sent) == 1
+
+
 async def test_a_plain_function_can_find_out_nothing() -> None:
     @tool
     async def pay() -> str:

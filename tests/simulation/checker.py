@@ -90,6 +90,8 @@ class Checker:
         what = f"{call.tool} {call.nonce} of {turn.ref}"
         if len(call.ends) > 1:
             self._rules.broken("one result", f"{what} has {len(call.ends)} ends")
+        if call.ends and any(intent.order > call.ends[0].order for intent in call.intents):
+            self._rules.broken("finished", f"{what} was called again after its end was on record")
         if call.end is None and turn.finals and (turn.outcome == "completed" or call.intents):
             closed_by_hand = turn.finals[-1].reason.startswith("closed")
             if not closed_by_hand:

@@ -157,10 +157,6 @@ class Rules:
                 self.broken("intent", f"the intent of {what} is for other arguments")
         if EFFECTS[attempt.tool] != "once" and call.intents:
             self._key_lives(attempt, call, what)
-            woken = attempt.process.woken_at if attempt.process is not None else None
-            # Who was frozen meanwhile had begun before; a call that is made once may be late, if it is the only one.
-            if call.ends and (woken is None or call.ends[0].record.at - self.epoch > woken):
-                self.broken("finished", f"{what} was called although its end is on record")
 
     def _key_lives(self, attempt: Attempt, call: CallOnRecord, what: str) -> None:
         expiry = call.intents[0].record.at - self.epoch + KEY_LIFE

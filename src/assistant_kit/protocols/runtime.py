@@ -5,6 +5,7 @@ The journal is the first implementation; a durable-execution engine is a small a
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, Protocol, TypeAlias
 
 from assistant_kit.entries import ApprovalDecided, Measured, ToolFinished, ToolNoted, ToolStarted, TurnFinished
@@ -17,13 +18,15 @@ class Claim:
     """What to do with a call, and the record under which it runs.
 
     `run` it; or its outcome is recorded (`finished`); or an earlier worker has started it and it must not be run again
-    (`lost`). `notes` are what earlier attempts have noted.
+    (`lost`). `notes` are what earlier attempts have noted. A `keyed` call is repeated, by a policy or by another
+    worker, only before `repeatable_until` on the event loop's clock: then its key still lives.
     """
 
     standing: Standing
     started: ToolStarted
     finished: ToolFinished | None = None
     notes: tuple[str, ...] = ()
+    repeatable_until: float = inf
 
 
 class Runtime(Protocol):

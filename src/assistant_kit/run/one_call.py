@@ -193,10 +193,20 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
     toolset, spec, arguments = one.made_by
     timeout = _timeout(run, spec)
     context = _context(run, one, claim, connection)
+    sent = claim.started.attempt > 1
+
+    async def attempt() -> ToolOutput:
+        nonlocal sent
+        # Looked at only here, as the call may have waited for its turn or for a policy.
+        if sent and anyio.current_time() >= claim.repeatable_until:
+            raise OutcomeUnknown("its idempotency key is too old to send it again")
+        sent = True
+        return await toolset.call(spec.name, arguments, context)
+
     call = Call(
         kind="tool",
         name=spec.name,
-        attempt=lambda: toolset.call(spec.name, arguments, context),
+        attempt=attempt,
         # A failed attempt may have written already in this transaction: it must be undone, not repeated.
         effect="once" if spec.effect == "transactional" else spec.effect,
         deadline=context.deadline,

@@ -22,8 +22,8 @@ from assistant_kit.errors import ConversationConflict, InputError, LeaseLost, St
 from assistant_kit.journal_json import encode
 from assistant_kit.protocols.runtime import Claim
 from assistant_kit.protocols.store import Append, Lease, NewRecord, TurnState, UserStore
-from assistant_kit.replay import Record, verdict
-from assistant_kit.tool_spec import may_repeat
+from assistant_kit.replay import Record, repeatable_until, verdict
+from assistant_kit.tool_spec import Keyed, may_repeat
 
 
 class Journal:
@@ -95,7 +95,7 @@ class Journal:
 
     async def claim(self, calls: Sequence[ToolStarted]) -> Sequence[Claim]:
         """Record that these tools are about to be called, if that matters; durable on return."""
-        claims = [self._claim(call) for call in calls]
+        claims = [self._timed(self._claim(call)) for call in calls]
         made = [claim.started for claim in claims if claim.standing == "run"]
         self._running = len(claims)
         for entry in made:
@@ -105,6 +105,14 @@ class Journal:
             # With an idempotent call, too: asked again, the model may not ask for what has been done.
             await self._flush("open")
         return claims
+
+    def _timed(self, claim: Claim) -> Claim:
+        if claim.standing != "run" or not isinstance(claim.started.effect, Keyed):
+            return claim
+        first = self._record.claims.get(claim.started.key) if self._record is not None else None
+        first_at = self.now if first is None else first.at
+        left = repeatable_until(claim.started.effect, first_at) - self.now
+        return replace(claim, repeatable_until=current_time() + left)
 
     def _claim(self, call: ToolStarted) -> Claim:
         if self._record is None:

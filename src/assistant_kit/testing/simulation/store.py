@@ -292,14 +292,15 @@ class _Transaction:
 
     async def run(self, *, undone: bool) -> None:
         """Run it to its end."""
+        made: list[Append] = []
 
         async def work(connection: Any) -> Append:
             self.connection.give(connection)
             with anyio.move_on_after(_IDLE):
-                write = await self.write.wait()
-                if not undone:
-                    return write
-            raise StoreUnavailable("the transaction was ended (simulated)")
+                made.append(await self.write.wait())
+            if undone or not made:
+                raise StoreUnavailable("the transaction was ended (simulated)")
+            return made[0]
 
         try:
             await self._store.transact(self._lease, work)
@@ -307,7 +308,7 @@ class _Transaction:
             self.connection.fail(error)
             self.done.fail(error)
         else:
-            self.written = await self.write.wait()
+            self.written = made[0]  # at once: nobody else may come in between
             self.done.give(None)
 
 
