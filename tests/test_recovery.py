@@ -84,7 +84,8 @@ async def test_a_turn_whose_worker_keeps_dying_is_parked_with_its_cause() -> Non
     assert await worker.recover() == Recovery()
     with pytest.raises(TurnParked) as caught:
         await worker.run("y", user="u", conversation="c")
-    assert (caught.value.conversation, caught.value.reason) == ("c", "it was tried 2 times, and no attempt came to an end")
+    assert caught.value.conversation == "c"
+    assert caught.value.reason == "it was tried 2 times, and no attempt came to an end"
     chat = worker.conversation("c", user="u")
     with pytest.raises(TurnParked):
         await chat.resume()

@@ -1,4 +1,7 @@
-"""The sweep itself, as the command runs it: in a process of its own, without the cost of measuring coverage."""
+"""A part of the sweep, as the command runs it: in a process of its own, without the cost of measuring coverage.
+
+All of it is `./scripts/crash-sweep`.
+"""
 
 import sys
 
@@ -16,10 +19,11 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 async def test_no_single_crash_loses_or_doubles_anything() -> None:
     with anyio.fail_after(300):
-        done = await anyio.run_process([sys.executable, "-m", "tests.crash_sweep"], check=False, stderr=None)
+        done = await anyio.run_process(
+            [sys.executable, "-m", "tests.crash_sweep", "--only", "one tool"], check=False, stderr=None
+        )
 
     said = done.stdout.decode()
     figures = dict(part.split("=") for part in said.splitlines()[-1].split())
     assert (done.returncode, figures["violations"]) == (0, "0"), said
-    assert int(figures["scenarios"]) >= 10
-    assert int(figures["points"]) >= 1_500
+    assert int(figures["points"]) > 100

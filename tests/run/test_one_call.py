@@ -479,6 +479,30 @@ async def test_a_store_that_fails_while_calls_are_taken_back_leaves_the_turn_to_
     assert [call.outcome for call in turn.tool_calls] == ["unknown", "unknown"]
 
 
+async def test_a_turn_is_not_closed_while_the_end_of_a_call_of_it_is_not_recorded() -> None:
+    making = anyio.Event()
+
+    @tool
+    async def pay() -> str:
+        making.set()
+        await anyio.sleep_forever()
+        return "paid"
+
+    world = World()
+    flaky = FaultyStore(world.store, fail_at=3, once=True)
+    assistant = world.assistant(CallTools(Call("pay")), tools=[pay], store=flaky)
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, assistant)
+            await making.wait()
+            group.cancel_scope.cancel()
+    later = world.assistant("answer", tools=[pay])
+    (turn,) = await later.conversation("c", user="u").history()
+    assert turn.outcome is None
+    assert (await later.recover()).completed == 1
+    assert (await call_of(world)).outcome == "unknown"
+
+
 # Late results
 
 

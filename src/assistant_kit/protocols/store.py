@@ -154,9 +154,10 @@ class UserStore(Protocol):
 
         `work` gets the database connection of the transaction (`sqlite3.Connection`, `psycopg.Connection`; a dict for
         the store in memory, whose content survives only a commit) and returns the write, which is checked as by
-        `append`. If `work` or the check raises, all is undone. The connection may be used in any one thread at a
-        time until `work` returns, and is neither committed nor rolled back by it. Raises NotTransactional where the
-        store has no transactions.
+        `append`. If `work` or the check raises, all is undone; so it is when the same write stands already, as its work
+        was done with it. Cancellation after `work` has returned waits for the outcome. The connection may be used in
+        any one thread at a time until `work` returns, and is neither committed nor rolled back by it. Raises
+        NotTransactional where the store has no transactions.
         """
         ...
 

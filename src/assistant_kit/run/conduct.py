@@ -87,6 +87,8 @@ async def _close(run: TurnRun, end: TurnFinished) -> StoreError | None:
         await record(run, call)
     for started in run.runtime.in_doubt():
         await record(run, unknown_end(started))
+    if run.doubt is not None:
+        return run.doubt
     return await _recorded(run, run.runtime.finish(end))
 
 

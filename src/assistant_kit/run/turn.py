@@ -62,7 +62,8 @@ class TurnRun:
     """A turn in progress.
 
     `entries` begins with its turn_started; `during` says what it is doing, for errors. `unanswered` are records of
-    calls that were not made, for the case that the turn is closed before they are.
+    calls that were not made, for the case that the turn is closed before they are. `doubt` is why the end of a call
+    could not be recorded: the turn must not be closed without it.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class TurnRun:
         self.during = "the start of the run"
         self.entries: list[Measured] = [started]
         self.unanswered: list[ToolFinished] = []
+        self.doubt: StoreError | None = None
         self._history = history
         self._current = turns_of(self.entries, about.counter)[-1]
         self._recent: list[Measured] = []
@@ -127,7 +129,7 @@ class TurnRun:
 
 
 async def record(run: TurnRun, end: ToolFinished) -> None:
-    """Record what became of a call, whatever happens meanwhile; a store that fails leaves it in doubt."""
+    """Record what became of a call, whatever happens meanwhile; a store that fails leaves the turn in doubt."""
 
     async def recorded() -> Measured:
         return run.measure(end)
@@ -137,6 +139,7 @@ async def record(run: TurnRun, end: ToolFinished) -> None:
             await run.runtime.step(end.key, recorded)
         except StoreError as error:
             _log.warning("the end of call %s of %s is not recorded: %s", end.call_id, end.tool, error)
+            run.doubt = error
 
 
 async def through(policies: Sequence[Policy], call: Call[T]) -> T:

@@ -257,11 +257,12 @@ class _FaultyUserStore:
             raise
         transaction.write.give(write)
         try:
-            await transaction.done.wait()
+            with anyio.CancelScope(shield=True):
+                await transaction.done.wait()
+                await self._faulty.faults.travel()
         except StoreUnavailable:
             self._observer.failed()
             raise
-        await self._faulty.faults.travel()
         if fault is not None:
             raise self._faulty.failure()
         self._observer.acknowledged(self._user, write)
