@@ -66,7 +66,7 @@ def test_turns_that_are_due_are_finished_and_it_is_told_what_became_of_them(cli:
         "completed=1 failed=1 waiting=1 parked=1 suspended=0 busy=0 left=1",
         "failed u refused luna: not\\x1b[2J allowed",
         "open u down attempt 2 left it for later: luna: overloaded",
-        "parked u deadly its worker died 5 times",
+        "parked u deadly it was tried 5 times, and no attempt came to an end",
         "waiting u delete delete_account (call_1) needs a decision",
     ]
     assert "\x1b" not in ran.out + ran.err
