@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from assistant_kit import replay
@@ -15,7 +16,6 @@ from assistant_kit.replay import Record
 from assistant_kit.run import one_call
 from assistant_kit.runtimes import journal
 from assistant_kit.runtimes.journal import Journal
-from assistant_kit.tool_spec import Keyed
 from tests.simulation.mutants.planting import Swap, always, mutant, of
 
 
@@ -52,12 +52,8 @@ def finished_calls_run_again_at_recovery() -> Sequence[Swap]:
 @mutant
 def keyed_repeated_after_its_life() -> Sequence[Swap]:
     """A keyed call is repeated however old its key is."""
-    verdict = of(replay, "verdict")
-
-    def lives(claim: ToolStarted, **when: float) -> str:
-        return "repeat" if isinstance(claim.effect, Keyed) else verdict(claim, **when)
-
-    return [(journal, "verdict", lives)]
+    # At the claim, and again just before the call.
+    return [(module, "repeatable_until", always(inf)) for module in (replay, journal)]
 
 
 @mutant
