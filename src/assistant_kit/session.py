@@ -70,7 +70,7 @@ class Session:
         self.store = store
         self.about = about
         self.conversation = conversation
-        self.journal = JournalReader(store, conversation)
+        self.journal: JournalReader = JournalReader(store, conversation)
         self._settings = about.parts.settings.lease
         self._keeper = keeper or LeaseKeeper(self._settings.ttl)
         self._beside = nullcontext() if keeper else Background(self._keeper.run)

@@ -110,9 +110,9 @@ class ChainCheck:
     """
 
     def __init__(self) -> None:
-        self.n = 0
-        self.head = GENESIS
-        self.erased = False
+        self.n: int = 0
+        self.head: bytes = GENESIS
+        self.erased: bool = False
         self._previous: tuple[bytes, ...] = (GENESIS,)
         self._blank: list[int] = []
 

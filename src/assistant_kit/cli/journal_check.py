@@ -32,8 +32,8 @@ class JournalCheck:
         self._fence = 0
         self._gaps = False
         self._calls = _Calls()
-        self.seq = 0
-        self.turns = 0
+        self.seq: int = 0
+        self.turns: int = 0
         self.state: TurnState | None = "idle"
         self.turn: list[Measured] = []
         self.unknown: dict[tuple[str, str], Measured] = {}

@@ -149,7 +149,7 @@ class Clock:
     __slots__ = ("_last", "now")
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
+        self.now: Callable[[], float] = now
         self._last = -math.inf
 
     def tick(self) -> float:

@@ -116,7 +116,7 @@ class Line:
         if not isinstance(fields, dict):
             raise self.bad("it is no JSON object")
         self._fields = cast("dict[str, Any]", fields)
-        self.kind = self.get("line", str)
+        self.kind: str = self.get("line", str)
 
     def bad(self, problem: str) -> BadLine:
         """Return the error that says what is wrong with this line."""

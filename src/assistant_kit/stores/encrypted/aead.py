@@ -16,8 +16,8 @@ try:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.ciphers.algorithms import AES256
     from cryptography.hazmat.primitives.ciphers.modes import ECB
-except ImportError as error:
-    raise MissingDependency("cryptography", "encryption") from error
+except ImportError as _missing:
+    raise MissingDependency("cryptography", "encryption") from _missing
 
 KEY_BYTES: Final = 32
 OVERHEAD: Final = 40

@@ -41,10 +41,10 @@ class DataKeys:
     __slots__ = ("_aeads", "current", "keys", "ring")
 
     def __init__(self, keys: Mapping[bytes, DataKey], *, ring: bytes) -> None:
-        self.ring = ring
-        self.keys = keys
+        self.ring: bytes = ring
+        self.keys: Mapping[bytes, DataKey] = keys
         self._aeads = {key_id: Aead(key.secret) for key_id, key in keys.items()}
-        self.current = next(reversed(self._aeads))
+        self.current: bytes = next(reversed(self._aeads))
 
     def covers(self, other: "DataKeys") -> bool:
         """Whether what `other` seals can be opened."""

@@ -4,8 +4,8 @@ from assistant_kit.errors import MissingDependency
 
 try:
     import psycopg as psycopg  # all modules of this package need it
-except ImportError as missing:
-    raise MissingDependency("psycopg", "postgres") from missing
+except ImportError as _missing:
+    raise MissingDependency("psycopg", "postgres") from _missing
 
 from assistant_kit.stores.postgres.server import Timeouts
 from assistant_kit.stores.postgres.store import PostgresStore

@@ -36,18 +36,18 @@ class Audit:
     __slots__ = ("is_kept",)
 
     def __init__(self, *, is_kept: bool) -> None:
-        self.is_kept = is_kept
+        self.is_kept: bool = is_kept
 
 
 class Database:
     """A schema on a server, connected to when it is first used."""
 
     def __init__(self, server: Server, schema: Schema, *, connections: int) -> None:
-        self.server = server
-        self.statements = Statements(schema.name)
-        self.audit = Audit(is_kept=schema.audit)
+        self.server: Server = server
+        self.statements: Statements = Statements(schema.name)
+        self.audit: Audit = Audit(is_kept=schema.audit)
         # Nothing that a thread keeps may lead back here: a store that was dropped ends its threads.
-        self.lanes = Lanes(
+        self.lanes: Lanes = Lanes(
             server,
             connections=connections,
             lock_chains=self.statements["lock_chains"],

@@ -39,9 +39,9 @@ class Call(Job[Link, Cursor | None]):
         chained: bool = False,
     ) -> None:
         super().__init__(action)
-        self.key = key
-        self.apart = apart
-        self.chained = chained
+        self.key: tuple[str, str] = key
+        self.apart: bool = apart
+        self.chained: bool = chained
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class Link:
     def __init__(self, connect: Callable[[], Session]) -> None:
         self._connect = connect
         self._session: Session | None = None
-        self.patience = math.inf
+        self.patience: float = math.inf
 
     def ready(self) -> Session:
         """Return the connection, opened if there is none that lives. Raises what connecting raises."""

@@ -50,7 +50,7 @@ class Call(Job[Answering, T_co], Generic[T_co]):
 
     def __init__(self, question: Question | None, read: Callable[[Reply], T_co]) -> None:
         super().__init__(lambda server: read(server.reply))
-        self.question = question
+        self.question: Question | None = question
         self.place: int | None = None
         self._note: AuditNote | None = None
 

@@ -9,7 +9,7 @@ from typing import Final
 VERSION: Final = 1
 """Of the layout of keys and values; each shard's root says which one it has."""
 
-PARTS: Final = {
+PARTS: Final[dict[str, tuple[str, ...]]] = {
     "append": ("audit", "lineage", "states", "write"),
     "claim": ("audit", "lineage", "users", "states", "write"),
     "conversations": (),

@@ -38,7 +38,7 @@ class LentConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.in_use = RLock()
+        self.in_use: RLock = RLock()
         self._cursors: WeakSet[_LentCursor] = WeakSet()
 
     def cursor(self, factory: object = None) -> Any:
@@ -54,7 +54,7 @@ class LentConnection(sqlite3.Connection):
         for cursor in list(self._cursors):
             cursor.close()  # a result that was not read to its end would keep the commit back
         self.set_authorizer(None)
-        self.row_factory = None
+        self.row_factory: Any = None
         self.text_factory = str
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
@@ -73,7 +73,9 @@ class LentConnection(sqlite3.Connection):
         """Refuse: the transaction is the store's."""
         raise sqlite3.ProgrammingError(_STORE_ENDS_IT)
 
-    rollback = commit
+    def rollback(self) -> NoReturn:
+        """Refuse: the transaction is the store's."""
+        raise sqlite3.ProgrammingError(_STORE_ENDS_IT)
 
     def __enter__(self) -> NoReturn:
         raise sqlite3.ProgrammingError(f"{_STORE_ENDS_IT}: use the connection without 'with'")
@@ -142,7 +144,7 @@ class Loan(Generic[W]):
         self._served = Waiter()
         self._lent: LentConnection | None = None
         self._back: SimpleQueue[W | None] = SimpleQueue()
-        self.is_open = True
+        self.is_open: bool = True
 
     async def borrow(self) -> sqlite3.Connection | None:
         """Wait for the connection; None when it could not be had, and the thread's error tells why."""

@@ -21,7 +21,7 @@ class Place:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.turn = Lock()
+        self.turn: Lock = Lock()
         self.known = False
 
     def identity(self) -> tuple[int, int] | None:

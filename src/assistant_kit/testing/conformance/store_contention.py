@@ -15,7 +15,7 @@ from assistant_kit.errors import ConversationBusy, LeaseLost
 from assistant_kit.protocols.store import Append, Lease, NewRecord, Record, UserStore
 from assistant_kit.testing.conformance.store_workbench import StoreWorkbench, new, writing
 
-WHOLE = [("begun", "half", "done"), ("begun", "closed"), ("begun", "half", "closed")]
+WHOLE: list[tuple[str, ...]] = [("begun", "half", "done"), ("begun", "closed"), ("begun", "half", "closed")]
 """What a turn consists of: who finds one whose worker has gone closes it."""
 
 

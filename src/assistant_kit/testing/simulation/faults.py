@@ -50,7 +50,7 @@ class Faults:
     ) -> None:
         """Take where chance comes from."""
         self.chance = chance
-        self.rates = Rates() if rates is None else rates
+        self.rates: Rates = Rates() if rates is None else rates
         self.active = True
         self.counted: Counter[str] = Counter()
         self._notice = notice

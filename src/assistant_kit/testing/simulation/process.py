@@ -121,7 +121,7 @@ class Process:
     ) -> None:
         """Make a process in which nothing runs yet."""
         self.name = name
-        self.fuse = fuse
+        self.fuse: int = fuse
         self.clock_skew = clock_skew
         self.state: Literal["running", "frozen", "dead"] = "running"
         self.woken_at: float | None = None

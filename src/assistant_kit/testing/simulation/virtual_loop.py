@@ -61,7 +61,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self, seed: int) -> None:
         """Begin at time 0."""
         super().__init__()
-        self.callbacks = 0
+        self.callbacks: int = 0
         self._now = 0.0
         self._random = random.Random(seed).random  # noqa: S311  (a seed is the point)
         self._soon: list[_Callback | _Timer] = []
