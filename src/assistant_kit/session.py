@@ -145,16 +145,16 @@ class Session:
             record = record_of(entries)
             if not self._is_mine(record) or due_at(record, self.about.parts.settings.recovery) > lease.at:
                 return "left"
-            return await self._try_again(holding)
+            return await self._try_again(holding, entries)
 
         try:
             return await self.leased(work)
         except ConversationBusy:
             return "busy"
 
-    async def _try_again(self, holding: Holding) -> Recovered:
+    async def _try_again(self, holding: Holding, entries: list[Measured]) -> Recovered:
         try:
-            result = await self._go_on(holding, ignore, leave=True)
+            result = await self._go_on(holding, ignore, entries=entries, leave=True)
         except StoreError:
             raise
         except AssistantKitError as error:
@@ -202,6 +202,7 @@ class Session:
         holding: Holding,
         emit: Callable[[Event], None],
         *,
+        entries: list[Measured] | None = None,
         release: bool = True,
         leave: bool = False,
     ) -> Result[Any]:
@@ -210,7 +211,8 @@ class Session:
         Raises TurnParked when it was tried too often, ConversationBusy when it is another assistant's.
         """
         lease = holding.lease
-        entries = await self.journal.open_turn(lease)
+        if entries is None:
+            entries = await self.journal.open_turn(lease)
         record = record_of(entries)
         if not self._is_mine(record):
             raise ConversationBusy(self.conversation, self._settings.ttl)

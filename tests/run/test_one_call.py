@@ -89,6 +89,24 @@ async def test_a_call_of_which_nothing_can_be_found_out_is_unknown_and_not_made_
     assert made == ["paid"]
 
 
+async def test_what_was_found_out_is_not_replaced_when_a_store_fails_to_record_it() -> None:
+    async def look_up(context: ToolContext) -> str:
+        return f"{context.tool}: done, as the bank says"
+
+    @tool(reconcile=look_up)
+    async def pay() -> str:
+        return "paid"
+
+    world = World()
+    await world.dies(CallTools(Call("pay")), tools=[pay], fail_at=3)
+    # The worker claims (1), records that it goes on (2), and cannot record what it has found out (3).
+    flaky = FaultyStore(world.store, fail_at=3, once=True)
+    with pytest.raises(StoreUnavailable):
+        await world.assistant(tools=[pay], store=flaky).conversation("c", user="u").resume()
+    call = await recovered(world, pay)
+    assert (call.outcome, call.text) == ("ok", "pay: done, as the bank says")
+
+
 async def test_finding_out_is_bounded_by_the_time_of_the_call() -> None:
     async def look_up(context: ToolContext) -> str:
         await anyio.sleep_forever()

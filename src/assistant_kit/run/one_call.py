@@ -86,7 +86,7 @@ def unmade(run: TurnRun, one: Asked, words: str) -> ToolFinished:
 
 
 def unknown_end(started: ToolStarted) -> ToolFinished:
-    """Return the record of a call that an earlier worker has started, when nobody will find out about it any more."""
+    """Return the record of a call that was started, when nobody will find out any more what became of it."""
     return ToolFinished(
         turn=started.turn,
         key=started.key,
@@ -95,11 +95,6 @@ def unknown_end(started: ToolStarted) -> ToolFinished:
         outcome="unknown",
         content=_words(UNKNOWN),
     )
-
-
-def lost(run: TurnRun, one: Asked) -> ToolFinished:
-    """Return the record of a call of which nobody knows what became of it."""
-    return _entry(run, one, End(outcome="unknown", content=_words(UNKNOWN)))
 
 
 async def _make(run: TurnRun, one: Asked, claim: Claim) -> Measured:
@@ -114,7 +109,7 @@ async def _make(run: TurnRun, one: Asked, claim: Claim) -> Measured:
         return await run.runtime.step(one.key, make)
     except anyio.get_cancelled_exc_class():
         if not may_repeat(effect):  # otherwise it is made again, if the turn is not closed now
-            await record(run, lost(run, one))
+            await record(run, unknown_end(claim.started))
         raise
 
 
@@ -137,16 +132,14 @@ async def _settle(run: TurnRun, one: Asked, claim: Claim) -> Measured:
     if spec.reconciles:
         # The toolset says of itself that it can: `reconciles` is its word.
         ask = partial(cast("ReconcilingToolset", toolset).reconcile, spec.name, arguments)
+        output: ToolOutput | None = None
         try:
             with anyio.move_on_after(_timeout(run, spec)):
                 output = await ask(_context(run, one, claim))
-                if output is not None:
-                    return await _recorded(run, one, _read(output))
-        except anyio.get_cancelled_exc_class():
-            await record(run, lost(run, one))
-            raise
         except Exception:  # noqa: BLE001  (whatever it is, the outcome stays unknown)
             _log.exception("what became of a call of %s could not be found out (call %s)", spec.name, one.call.call_id)
+        if output is not None:
+            return await _recorded(run, one, _read(output))
     return await _record(run, one, "unknown", UNKNOWN)
 
 

@@ -9,7 +9,7 @@ from assistant_kit.errors import NotTransactional
 from assistant_kit.events import ToolRequest
 from assistant_kit.messages import Outcome, ToolCall
 from assistant_kit.run.call_digest import digest_of, parsed_arguments
-from assistant_kit.run.one_call import CANCELLED, UNKNOWN, Asked, answer_call, lost, unmade
+from assistant_kit.run.one_call import CANCELLED, UNKNOWN, Asked, answer_call, unmade
 from assistant_kit.run.side_by_side import side_by_side
 from assistant_kit.run.turn import TurnRun, record
 from assistant_kit.tool_spec import may_repeat
@@ -46,14 +46,14 @@ async def answer_calls(run: TurnRun, step: int, calls: Sequence[ToolCall]) -> Se
 async def _take_back(run: TurnRun, unanswered: Sequence[Asked], begun: Collection[str]) -> None:
     """Record that calls which had been claimed were not made: without that, nobody could tell later.
 
-    Calls that may be repeated are recorded only if the turn is closed now.
+    Calls that may be repeated are recorded only if the turn is closed now; so are those that an earlier worker may
+    have made (`Runtime.in_doubt`).
     """
     for one in unanswered:
         if may_repeat(one.made_by[1].effect):
             run.unanswered.append(unmade(run, one, CANCELLED))
-        elif one.key not in begun:
-            # An earlier worker may have made it: then nobody knows.
-            await record(run, lost(run, one) if run.runtime.begun(one.key) else unmade(run, one, NOT_MADE))
+        elif one.key not in begun and not run.runtime.begun(one.key):
+            await record(run, unmade(run, one, NOT_MADE))
 
 
 def _asked(run: TurnRun, key: str, call: ToolCall) -> Asked:

@@ -6,14 +6,15 @@ that know no event loop serve every event loop this way.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from anyio import Event, move_on_after
 from anyio.lowlevel import current_token
+
+from assistant_kit.event_loops import call_soon
 
 T_co = TypeVar("T_co", covariant=True)
 C = TypeVar("C")
@@ -192,32 +193,13 @@ def _do(duties: Duties[C], connection: C | None, group: Group[C]) -> C | None:
     return connection
 
 
-class _AsyncioLoop(Protocol):
-    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object: ...
-
-
-class _TrioToken(Protocol):
-    def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
-
-
 def wake(waiters: Iterable[Waiter]) -> None:
-    """Let tasks go on: one call into each event loop, and nothing waits for it to be carried out.
-
-    `anyio.from_thread.run_sync` waits for its result, which would cost a switch of threads for each task.
-    """
+    """Let tasks go on: one call into each event loop, and nothing waits for it to be carried out."""
     by_loop: defaultdict[object, list[Waiter]] = defaultdict(list)
     for waiter in waiters:
         by_loop[waiter.loop].append(waiter)
     for loop, tasks in by_loop.items():
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-            _call_soon(loop)(_WakeAll(tasks))
-
-
-def _call_soon(loop: object) -> Callable[[Callable[[], object]], object]:
-    """Return the one thread-safe function of what anyio calls a native token: an asyncio loop, or a trio token."""
-    if hasattr(loop, "call_soon_threadsafe"):
-        return cast("_AsyncioLoop", loop).call_soon_threadsafe
-    return cast("_TrioToken", loop).run_sync_soon
+        call_soon(loop, _WakeAll(tasks))
 
 
 class _WakeAll:
