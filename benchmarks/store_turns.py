@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assistant_kit import Assistant, Settings, WindowSettings, tool
+from assistant_kit.context import Context
 from assistant_kit.conversation import measure
 from assistant_kit.entries import Entry, ModelResponded, TurnFinished, TurnStarted
 from assistant_kit.journal_json import encode
@@ -69,7 +70,9 @@ async def book(train: str, seats: int) -> str:
 def assistant_on(store: Store, *, window: int = WORKING, model: InstantModel | None = None) -> Assistant[str]:
     """An assistant whose requests have at most `window` tokens."""
     settings = Settings(window=WindowSettings(max_tokens=window, reserved_output=256))
-    return Assistant(model or InstantModel(), tools=[book], store=store, settings=settings, token_counter=_COUNTER)
+    return Assistant(
+        model or InstantModel(), tools=[book], store=store, settings=settings, context=Context(token_counter=_COUNTER)
+    )
 
 
 async def play(assistant: Assistant[str], conversation: str, *, tools: bool = False) -> None:

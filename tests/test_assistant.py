@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.errors import (
     CannotFit,
     ConfigurationError,
@@ -233,9 +234,9 @@ async def test_two_toolsets_with_one_name_are_found_when_they_connect() -> None:
 
 
 async def test_a_window_without_room_for_a_request_is_refused() -> None:
-    for window in (WindowSettings(max_tokens=100, reserved_output=100), WindowSettings(reserved_output=-1)):
-        with ScriptedModel([]) as model, pytest.raises(ConfigurationError):
-            Assistant(model, settings=Settings(window=window))
+    for sizes in ({"max_tokens": 100, "reserved_output": 100}, {"reserved_output": -1}):
+        with pytest.raises(ConfigurationError):
+            WindowSettings(**sizes)
 
 
 async def test_what_is_no_tool_is_refused() -> None:
@@ -282,7 +283,9 @@ async def test_a_model_that_was_passed_in_stays_open() -> None:
 async def test_a_message_that_cannot_fit_is_refused_before_it_is_stored() -> None:
     settings = Settings(window=WindowSettings(max_tokens=200, reserved_output=100))
     with ScriptedModel([]) as model:
-        async with Assistant(model, store="memory:", settings=settings, token_counter=UpperBound()) as assistant:
+        async with Assistant(
+            model, store="memory:", settings=settings, context=Context(token_counter=UpperBound())
+        ) as assistant:
             with pytest.raises(CannotFit) as caught:
                 await assistant.run("x" * 1_000, user="u", conversation="c")
             assert caught.value.part == "the user message"
@@ -302,11 +305,13 @@ async def test_a_conversation_handle_takes_a_time_limit_and_a_request_id() -> No
 async def test_old_turns_leave_the_request_when_the_window_is_full() -> None:
     settings = Settings(window=WindowSettings(max_tokens=500, reserved_output=100))
     with ScriptedModel([Say("y" * 100) for _ in range(6)]) as model:
-        async with Assistant(model, store="memory:", settings=settings, token_counter=UpperBound()) as assistant:
+        async with Assistant(
+            model, store="memory:", settings=settings, context=Context(token_counter=UpperBound())
+        ) as assistant:
             for _ in range(6):
                 await assistant.run("x" * 50, user="u", conversation="c")
             assert len(await assistant.conversation("c", user="u").history()) == 6
-    assert [len(request.items) for request in model.requests] == [1, 3, 5, 5, 5, 5]
+    assert [len(request.items) for request in model.requests] == [1, 3, 5, 3, 5, 3]
 
 
 async def test_a_given_token_counter_is_used() -> None:
@@ -318,7 +323,7 @@ async def test_a_given_token_counter_is_used() -> None:
             return super().count(text)
 
     with ScriptedModel(["ok"]) as model:
-        await Assistant(model, token_counter=Counting()).run("x")
+        await Assistant(model, context=Context(token_counter=Counting())).run("x")
     assert Counting.counted > 0
 
 

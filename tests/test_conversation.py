@@ -109,8 +109,11 @@ def test_calls_and_their_answers_are_one_block_in_the_order_of_the_calls() -> No
     )
     _, step, last = turn.blocks
     assert step.items == (CALL_A, CALL_B, answer("a", "rain"), answer("b", "paid"))
-    assert step.results == (ToolCost(tool="weather", tokens=16 + 7 + 4), ToolCost(tool="pay", tokens=16 + 3 + 4))
-    assert step.tokens == (16 + 7 + 2) + (16 + 3 + 2) + 27 + 23
+    assert step.results == (
+        ToolCost(tool="weather", tokens=10 + 8 + 4, key="0.0"),
+        ToolCost(tool="pay", tokens=10 + 4 + 4, key="0.1"),
+    )
+    assert step.tokens == (13 + 8 + 2) + (13 + 4 + 2) + 22 + 18
     assert last.items == (DONE,)
 
 
@@ -131,8 +134,8 @@ def test_a_call_that_was_not_begun_is_reported_as_not_made() -> None:
 
 def test_a_made_up_answer_is_counted() -> None:
     (turn,) = turns(started(), responded(CALL_A))
-    assert turn.blocks[1].results == (ToolCost(tool="weather", tokens=16 + 7 + len(NOT_MADE)),)
-    assert turn.blocks[1].tokens == 25 + turn.blocks[1].results[0].tokens
+    assert turn.blocks[1].results == (ToolCost(tool="weather", tokens=10 + 8 + len(NOT_MADE)),)
+    assert turn.blocks[1].tokens == 13 + 8 + 2 + turn.blocks[1].results[0].tokens
 
 
 def test_an_end_that_nobody_asked_for_is_passed_over() -> None:
@@ -214,8 +217,8 @@ def test_a_count_by_this_counter_is_used_and_a_count_by_another_is_not() -> None
 def test_the_tokens_of_an_entry_are_those_that_it_adds_to_a_request() -> None:
     assert tokens_of(started(), COUNTER) == 4 + 6
     assert tokens_of(responded(DONE, prompt=DeveloperMessage(text="abc")), COUNTER) == 4 + 3 + 6 + 4
-    assert tokens_of(responded(Reasoning(text="ab", raw="x" * 99), DONE, reasoning=30), COUNTER) == 4 + 30 + 6 + 4
-    assert tokens_of(ended(CALL_B), COUNTER) == 16 + 3 + 4
+    assert tokens_of(responded(Reasoning(text="ab", raw="x" * 99), DONE, reasoning=30), COUNTER) == 6 + 30 + 6 + 4
+    assert tokens_of(ended(CALL_B), COUNTER) == 10 + 4 + 4
     assert [tokens_of(entry, COUNTER) for entry in (begun(CALL_A), finished())] == [0, 0]
 
 

@@ -107,7 +107,7 @@ async def dies(assistant: Assistant[str]) -> bool:
 async def finished(assistant: Assistant[str]) -> HistoryTurn | None:
     """Go on where the dead worker was, if anything is left to do, and return the turn, if one was accepted."""
     chat = assistant.conversation("c", user="u")
-    with suppress(InputError):
+    with suppress(InputError, ConversationNotFound):
         await chat.resume()
     with suppress(ConversationNotFound):
         return next(iter(await chat.history()), None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import anyio
 import pytest
 
 from assistant_kit.assistant import Assistant
@@ -14,6 +15,7 @@ from assistant_kit.messages import ToolAnswer, text_of
 from assistant_kit.protocols.model import ModelRequest
 from assistant_kit.protocols.store import Append
 from assistant_kit.runtimes.journal import new_record
+from assistant_kit.settings import Settings, WindowSettings
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, ScriptedModel, Step
 from assistant_kit.token_counters.upper_bound import UpperBound
@@ -21,6 +23,7 @@ from assistant_kit.toolsets.functions import tool
 from tests.interrupted import World
 
 pytestmark = pytest.mark.anyio
+PATIENCE = 30
 
 
 def answers(request: ModelRequest) -> list[tuple[str, str]]:
@@ -206,6 +209,32 @@ async def test_a_page_that_makes_no_sense_is_refused() -> None:
         await chat.history(limit=0)
     with pytest.raises(InputError):
         await chat.history(before=3, after=1)
+
+
+async def test_a_deleted_conversation_leaves_no_whole_texts_and_its_forks_have_their_previews() -> None:
+    def report() -> str:
+        """Everything we know."""
+        return "\n".join(f"{number}: it rains" for number in range(2_000))
+
+    def read_on(request: ModelRequest) -> CallTools:
+        handle = answers(request)[0][1].partition('read_result("')[2].partition('"')[0]
+        return CallTools(Call("read_result", {"handle": handle, "page": 1}))
+
+    def read(request: ModelRequest) -> str:
+        """Say the first line of what was read."""
+        return answers(request)[-1][1].partition("\n")[0]
+
+    store = MemoryStore()
+    model = ScriptedModel([CallTools(Call("report")), "rain", read_on, read, read_on, read])
+    settings = Settings(window=WindowSettings(max_result_tokens=1_000))
+    with anyio.fail_after(PATIENCE):
+        chat = Assistant(model, tools=[report], store=store, settings=settings).conversation("c", user="u")
+        await chat.run("What do we know?")
+        fork = await chat.fork("fork")
+        assert (await fork.run("Read on.")).output.startswith("[page 1 of ")
+        await chat.delete()
+        assert [info.conversation for info in await store.for_user("u").conversations()] == ["fork"]
+        assert (await fork.run("And again.")).output.startswith("(The whole text is not kept any more.")
 
 
 async def test_a_fork_shares_what_was_said_and_goes_its_own_way() -> None:

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from assistant_kit.entries import (
     ApprovalDecided,
     CallResolved,
+    Compacted,
     Entry,
     Measured,
+    MemoriesExtracted,
+    MemoriesRecalled,
     ModelResponded,
+    Summary,
     ToolFinished,
     ToolNoted,
     ToolStarted,
@@ -106,10 +110,46 @@ SNAPSHOTS: list[tuple[Entry, str]] = [
         ),
     ),
     (
-        ToolFinished(turn="t1", key="2.0", call_id="c1", tool="add", outcome="unknown", content=(Text(text="?"),)),
+        ToolFinished(
+            turn="t1", key="2.0", call_id="c1", tool="add", outcome="unknown", content=(Text(text="?"),), kept="k"
+        ),
         (
             '{"v":1,"counter":"o200k","kind":"tool_finished","turn":"t1","key":"2.0","call_id":"c1","tool":"add",'
-            '"outcome":"unknown","content":[{"kind":"text","text":"?"}]}'
+            '"outcome":"unknown","content":[{"kind":"text","text":"?"}],"kept":"k"}'
+        ),
+    ),
+    (
+        MemoriesRecalled(turn="t1", memories=("m1", "m2"), message=UserMessage(content=(Text(text="Ann"),))),
+        (
+            '{"v":1,"counter":"o200k","kind":"memories_recalled","turn":"t1","memories":["m1","m2"],'
+            '"message":{"kind":"user","content":[{"kind":"text","text":"Ann"}]}}'
+        ),
+    ),
+    (
+        MemoriesExtracted(turn="t1", until=7, memories=("m1",), model="m", usage=Usage(requests=1)),
+        (
+            '{"v":1,"counter":"o200k","kind":"memories_extracted","turn":"t1","until":7,"memories":["m1"],"model":"m",'
+            '"usage":{"requests":1,"input_tokens":0,"output_tokens":0,"cached_tokens":0,"reasoning_tokens":0,'
+            '"reported":true}}'
+        ),
+    ),
+    (
+        Compacted(
+            turn="t1",
+            key="compact/2",
+            before=9,
+            summaries=(Summary(text="Rain.", first=1, last=8, level=1),),
+            cleared_turn="t0",
+            cleared_step=3,
+            strategy="sum up",
+            model="m",
+            usage=Usage(),
+        ),
+        (
+            '{"v":1,"counter":"o200k","kind":"compacted","turn":"t1","key":"compact/2","before":9,"summaries":['
+            '{"text":"Rain.","first":1,"last":8,"level":1}],"cleared_turn":"t0","cleared_step":3,"strategy":"sum up",'
+            '"model":"m","usage":{"requests":0,"input_tokens":0,"output_tokens":0,"cached_tokens":0,'
+            '"reasoning_tokens":0,"reported":true}}'
         ),
     ),
     (
@@ -141,10 +181,10 @@ SNAPSHOTS: list[tuple[Entry, str]] = [
         '{"v":1,"counter":"o200k","kind":"turn_suspended","turn":"t1","reason":"down"}',
     ),
     (
-        TurnFinished(turn="t1", outcome="waiting", usage=Usage(reported=False), reason="r"),
+        TurnFinished(turn="t1", outcome="waiting", usage=Usage(reported=False), reason="r", compacted="t0/compact/2"),
         (
             '{"v":1,"counter":"o200k","kind":"turn_finished","turn":"t1","outcome":"waiting","usage":{"requests":0,'
-            '"input_tokens":0,"output_tokens":0,"cached_tokens":0,"reasoning_tokens":0,"reported":false},"reason":"r"}'
+            '"input_tokens":0,"output_tokens":0,"cached_tokens":0,"reasoning_tokens":0,"reported":false},"reason":"r","compacted":"t0/compact/2"}'
         ),
     ),
 ]

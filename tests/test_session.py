@@ -234,8 +234,8 @@ async def test_what_is_over_for_one_run_does_not_end_the_turn_of_another_that_it
 async def test_a_run_that_is_left_while_it_reads_the_history_closes_its_turn() -> None:
     store = FaultyStore(MemoryStore())
     with ScriptedModel(["first"]) as model, anyio.fail_after(10):
-        chat = assistant_on(store, model).conversation("c", user="u")
-        await chat.run("x")
+        await assistant_on(store, model).run("x", user="u", conversation="c")
+        chat = assistant_on(store, model).conversation("c", user="u")  # a process that knows nothing of it yet
         store.hanging_read = anyio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(chat.run, "y")
@@ -292,8 +292,8 @@ async def test_a_history_with_an_entry_that_cannot_be_read_ends_the_turn_as_fail
 async def test_a_history_that_a_store_does_not_give_leaves_the_turn_to_recovery() -> None:
     store = FaultyStore(MemoryStore())
     with ScriptedModel(["first"]) as model:
-        chat = assistant_on(store, model).conversation("c", user="u")
-        await chat.run("x")
+        await assistant_on(store, model).run("x", user="u", conversation="c")
+        chat = assistant_on(store, model).conversation("c", user="u")  # a process that knows nothing of it yet
         store.fail_reads = True
         with pytest.raises(StoreUnavailable):
             await chat.run("y")

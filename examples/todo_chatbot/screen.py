@@ -5,7 +5,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO, cast
 
-from assistant_kit.events import Event, ToolRequest, ToolResult
+from assistant_kit.events import (
+    ApprovalRequired,
+    ContextCompacted,
+    Event,
+    Retrying,
+    TextRetracted,
+    ToolRequest,
+    ToolResult,
+)
 from assistant_kit.run.history import HistoryTurn
 
 _SHORT = 100  # characters of arguments or results on a line
@@ -51,12 +59,8 @@ class Screen:
                 self.note(f"  -> {event.tool}({_arguments(event)})")
             case "tool_result":
                 self.line(f"  <- {_result(event)}", _DIM if event.outcome == "ok" else _RED)
-            case "text_retracted":
-                self.note("  (the text above does not count)")
-            case "retrying":
-                self.note(f"  (trying again in {event.delay:.1f} s: {event.error})")
-            case "approval_required":
-                self.note(f"  ({event.tool} waits for approval)")
+            case "text_retracted" | "retrying" | "approval_required" | "compacted":
+                self.note(f"  ({_happening(event)})")
             case "complete" | "error" | "reasoning_token":
                 self.end_line()
 
@@ -95,6 +99,18 @@ def standard_screen() -> Screen:
 def printable(text: str) -> str:
     """Replace control characters: nothing that a model or a tool says may steer the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
+def _happening(event: TextRetracted | Retrying | ApprovalRequired | ContextCompacted) -> str:
+    match event.kind:
+        case "text_retracted":
+            return "the text above does not count"
+        case "retrying":
+            return f"trying again in {event.delay:.1f} s: {event.error}"
+        case "approval_required":
+            return f"{event.tool} waits for approval"
+        case "compacted":
+            return f"this conversation has become long: {event.strategy}"
 
 
 def _arguments(event: ToolRequest) -> str:

@@ -1,6 +1,7 @@
 """An assistant's parts, put together: what stands behind the facade."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import anyio
 from anyio.lowlevel import current_token
 
 from assistant_kit import registry
+from assistant_kit.afterwards import after_turn
+from assistant_kit.context import Context
 from assistant_kit.context_window import Window
 from assistant_kit.deadline import Deadline
 from assistant_kit.decisions import resolve
@@ -19,24 +22,31 @@ from assistant_kit.entries import ToolFinished
 from assistant_kit.errors import ConfigurationError, InputError
 from assistant_kit.event_loops import call_soon
 from assistant_kit.events import Event
+from assistant_kit.journal_reader import JournalReader
 from assistant_kit.messages import UserInput, user_message
 from assistant_kit.policies.retry import Retry
-from assistant_kit.protocols.model import Model
+from assistant_kit.protocols.compactor import Compactor
+from assistant_kit.protocols.memory import UserMemory
+from assistant_kit.protocols.model import Model, counts_as_openai
 from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Policy
 from assistant_kit.protocols.store import Store, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
-from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.protocols.tool_selector import ToolSelector
+from assistant_kit.protocols.toolset import ErasingToolset, Toolset
 from assistant_kit.run.background import Background
+from assistant_kit.run.counting import Counting
 from assistant_kit.run.emitter import ignore
-from assistant_kit.run.late_results import Late, LateResults
+from assistant_kit.run.errands import AfterTurn, Errands, Late
 from assistant_kit.run.lease_keeper import LeaseKeeper
 from assistant_kit.run.lines import Lines
+from assistant_kit.run.long_results import LongResults
 from assistant_kit.run.options import RunOptions
 from assistant_kit.run.result import Result
 from assistant_kit.run.stream import RunStream
 from assistant_kit.run.toolbox import Toolbox
-from assistant_kit.run.turn import Circumstances, Parts
+from assistant_kit.run.turn import Circumstances, Find, Parts
+from assistant_kit.run.view_cache import ViewCache
 from assistant_kit.session import Session, run_alone
 from assistant_kit.settings import OnBusy, Settings
 from assistant_kit.tool_spec import HostedTool, ToolSpec
@@ -61,7 +71,7 @@ class Assembly(Generic[OutputT]):
         store: str | Store | None,
         settings: Settings | None,
         policies: Sequence[Policy] | None,
-        token_counter: TokenCounter | None,
+        context: Context | None,
     ) -> None:
         """Make what was given by name. Raises ConfigurationError."""
         self._owned: list[Model | Store] = []
@@ -74,10 +84,6 @@ class Assembly(Generic[OutputT]):
             settings=Settings() if settings is None else settings,
             policies=(Retry(),) if policies is None else tuple(policies),
         )
-        window = self._parts.settings.window
-        if not 0 <= window.reserved_output < window.max_tokens:
-            message = f"{window} leaves no room for a request: max_tokens has to be more than reserved_output"
-            raise ConfigurationError(message)
         self._store: Store | None = registry.make_store(store) if isinstance(store, str) else store
         if made is not model:
             self._owned.append(made)
@@ -85,12 +91,23 @@ class Assembly(Generic[OutputT]):
             self._owned.append(self._store)
         self._toolbox = _toolbox(tools)
         check_names(self.name, self._toolbox.toolsets)
-        self._given_counter = token_counter
-        self._window: tuple[TokenCounter, Window] | None = None
+        self._context = Context() if context is None else context
+        self._compactor = self._context.compactor or _default_compactor()
+        self._views = ViewCache(self._parts.settings.window.cached_tokens)
+        self._counting = self._counting_for(self._context.token_counter)
         self._opened: AsyncExitStack | None = None
         self._keeper: LeaseKeeper | None = None
-        self._late: LateResults | None = None
+        self._late: Errands[Late] | None = None
+        self._after: Errands[AfterTurn] | None = None
         self._lines = Lines()
+
+    @cached_property
+    def _selector(self) -> ToolSelector:
+        return self._context.tool_selector or registry.load(registry.TOOL_SELECTOR)()
+
+    def _select(self) -> ToolSelector:
+        """Return what chooses tools; it is made when it is first needed."""
+        return self._selector
 
     async def open(self) -> None:
         """Connect the toolsets. Raises ToolsetError, ConfigurationError."""
@@ -99,22 +116,24 @@ class Assembly(Generic[OutputT]):
             raise ConfigurationError(message)
         async with AsyncExitStack() as stack:
             keeper = LeaseKeeper(self._parts.settings.lease.ttl)
-            late = LateResults(self._record_late)
+            late, after = Errands(self._record_late), Errands(self._after_turn)
             await stack.enter_async_context(Background(keeper.run))
             await stack.enter_async_context(Background(late.run))
+            await stack.enter_async_context(Background(after.run))
             for toolset in self._toolbox.toolsets:
                 await stack.enter_async_context(toolset)
             # Two tools of one name are found when they are first known, not in the middle of a conversation.
             await self._toolbox.catalog()
             self._opened = stack.pop_all()
-            self._keeper, self._late = keeper, late
+            self._keeper, self._late, self._after = keeper, late, after
 
     async def close(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect the toolsets, and close what was made here."""
         assert self._opened is not None  # noqa: S101  (entered)
-        stack, self._opened, self._keeper, self._late = self._opened, None, None, None
+        stack, self._opened = self._opened, None
+        self._keeper = self._late = self._after = None
         try:
             await stack.__aexit__(kind, error, trace)
         finally:
@@ -150,7 +169,10 @@ class Assembly(Generic[OutputT]):
         if user is None:
             reason = "conversation= needs user=: a conversation belongs to a user, and there is no default one"
             raise InputError(reason)
-        return await (await self._session(user, conversation, how)).run(said, options.get("request_id"))
+        result = await (await self._session(user, conversation, how)).run(said, options.get("request_id"))
+        if self._after is not None and self._has_errands:
+            self._after.take(AfterTurn(user=user, conversation=conversation))
+        return result
 
     def stream(self, message: UserInput, options: RunOptions) -> RunStream[OutputT]:
         """Return the stream of a turn."""
@@ -203,14 +225,31 @@ class Assembly(Generic[OutputT]):
             raise ConfigurationError(message)
         settings = self._parts.settings
         limit = settings.limits.timeout if how.timeout is None else how.timeout
-        counter, window = self._counting()
+        catalog = await self._toolbox.catalog()
+        counter, window = self._counting.now(self._fits(catalog.listed))
+        store = None if user is None or conversation is None else self.user_store(user)
+        shown = settings.window.result_tokens
+        results = LongResults(store, conversation, max_tokens=shown, counter=counter, owner=os.urandom(12).hex())
+
+        def reader(find: Find) -> tuple[Toolset, ToolSpec]:
+            made = registry.load(registry.READ_RESULT)(results, find, page_tokens=shown)
+            return made, registry.load(registry.READ_RESULT_SPEC)
+
         return Circumstances(
             parts=self._parts,
             user=user,
             conversation=conversation,
-            catalog=await self._toolbox.catalog(),
+            catalog=catalog,
             window=window,
             counter=counter,
+            counting=self._counting,
+            compactor=self._compactor,
+            selector=self._select,
+            memory=self.memory(user),
+            views=self._views,
+            results=results,
+            reader=reader,
+            find=_find_nothing if store is None or conversation is None else JournalReader(store, conversation).call,
             timeout=limit,
             deadline=Deadline.after(limit, now=anyio.current_time()),
             on_busy=settings.lease.on_busy if how.on_busy is None else how.on_busy,
@@ -236,17 +275,56 @@ class Assembly(Generic[OutputT]):
         call_id = f"{late.end.turn}/{late.end.key}"
         await resolve(session, call_id, outcome=outcome, content=late.end.content, by="late result")
 
-    def _counting(self) -> tuple[TokenCounter, Window]:
-        """Return the counter in force and its window; a run keeps both, also when a vocabulary arrives meanwhile."""
-        counter = self._given_counter if self._given_counter is not None else self._background.current
-        if self._window is None or self._window[0] is not counter:
-            self._window = (counter, Window(self._parts.settings.window, counter))
-        return self._window
+    @property
+    def _has_errands(self) -> bool:
+        """Whether there is anything to do after a turn."""
+        return self._context.extractor is not None or self._compactor.in_background
 
-    @cached_property
-    def _background(self) -> Any:
+    async def _after_turn(self, ended: AfterTurn) -> None:
+        session = await self.session(ended.user, ended.conversation, on_busy="queue")
+        await after_turn(session, self._context.extractor)
+
+    def memory(self, user: str | None) -> UserMemory | None:
+        """Return what is remembered of a user, if there is a memory."""
+        memory = self._context.memory
+        return None if user is None or memory is None else memory.for_user(user)
+
+    async def erase(self, user: str) -> int:
+        """Erase a user in the store, in the memory, and in toolsets that keep data of users."""
+        erased = await self.user_store(user).erase()
+        self._views.forget(user)
+        # What is being learned just now finds no conversation to note it in, but may have remembered something.
+        await self.settled()
+        memory = self.memory(user)
+        if memory is not None:
+            await memory.erase()
+        for toolset in self._toolbox.toolsets:
+            if isinstance(toolset, ErasingToolset):
+                await toolset.erase_user(user)
+        return erased
+
+    async def settled(self) -> None:
+        """Wait until what is done after turns is done."""
+        if self._after is not None:
+            await self._after.settled()
+
+    def _counting_for(self, given: TokenCounter | None) -> Counting:
+        settings, model = self._parts.settings.window, self._parts.model
+        if given is not None:
+            return Counting(settings, lambda: given, None, trusted=lambda: True)
         bound = registry.load(registry.UPPER_BOUND)()
-        return registry.load(registry.BACKGROUND_COUNTER)(model=self._parts.model.name, until=bound)
+        made = registry.load(registry.BACKGROUND_COUNTER)(model=model.name, until=bound)
+        return Counting(settings, lambda: made.current, bound, trusted=lambda: counts_as_openai(model))
+
+    def _fits(self, listed: Sequence[ToolSpec | HostedTool]) -> Callable[[Window], bool]:
+        """Return what tells whether instructions and tools leave half of a window to a conversation."""
+        parts = self._parts
+        schema = None if parts.output is None else parts.output.schema
+
+        def fits(window: Window) -> bool:
+            return sum(window.overhead(parts.instructions, listed, schema).values()) <= window.budget // 2
+
+        return fits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +342,16 @@ def _lose(end: ToolFinished) -> None:
     _log.warning(
         "the late result of %s is lost (call %s): open the assistant to have it recorded", end.tool, end.call_id
     )
+
+
+def _default_compactor() -> Compactor:
+    clear, drop = registry.load(registry.CLEAR_RESULTS)(), registry.load(registry.DROP_OLDEST)()
+    return registry.load(registry.CHAIN)((clear, drop))
+
+
+async def _find_nothing(turn: str, key: str) -> None:
+    """Find no call: a one-off run has no journal."""
+    del turn, key
 
 
 def _toolbox(tools: Sequence[ToolSource]) -> Toolbox:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:  # annotations only: nothing of this is loaded by `from assist
     from types import TracebackType
 
     from assistant_kit.assembly import Assembly, ToolSource
+    from assistant_kit.context import Context
     from assistant_kit.handle import Conversation
     from assistant_kit.messages import UserInput
     from assistant_kit.protocols.model import Model
     from assistant_kit.protocols.policy import Policy
     from assistant_kit.protocols.store import ConversationInfo, Store
-    from assistant_kit.protocols.token_counter import TokenCounter
     from assistant_kit.protocols.toolset import Toolset
     from assistant_kit.recovery import Recovery
     from assistant_kit.run.options import RunOptions
@@ -48,7 +48,7 @@ class Assistant(Generic[OutputT]):
         store: str | Store | None = None,
         settings: Settings | None = None,
         policies: Sequence[Policy] | None = None,
-        token_counter: TokenCounter | None = None,
+        context: Context | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -61,7 +61,7 @@ class Assistant(Generic[OutputT]):
         store: str | Store | None = None,
         settings: Settings | None = None,
         policies: Sequence[Policy] | None = None,
-        token_counter: TokenCounter | None = None,
+        context: Context | None = None,
     ) -> None: ...
     def __init__(
         self,
@@ -73,13 +73,14 @@ class Assistant(Generic[OutputT]):
         store: str | Store | None = None,
         settings: Settings | None = None,
         policies: Sequence[Policy] | None = None,
-        token_counter: TokenCounter | None = None,
+        context: Context | None = None,
     ) -> None:
         """Put an assistant together; nothing is connected or sent yet.
 
         `model` is `"provider:name"` or a Model; `store` an address such as `"sqlite:///chat.db"` or a Store. `tools`
         are functions, toolsets and hosted tools. `policies` stand around each model and tool call, the first one
-        outermost (default: one `Retry`). Raises ConfigurationError.
+        outermost (default: one `Retry`). `context` has the parts that fill the context window: token counter,
+        compactor, memory, tool selector. Raises ConfigurationError.
         """
         self._assembly: Assembly[OutputT] = registry.load(registry.ASSEMBLY)(
             model,
@@ -89,7 +90,7 @@ class Assistant(Generic[OutputT]):
             store=store,
             settings=settings,
             policies=policies,
-            token_counter=token_counter,
+            context=context,
         )
 
     async def __aenter__(self) -> Self:
@@ -163,13 +164,24 @@ class Assistant(Generic[OutputT]):
             self, name=name, description=description, assistant_name=assembly.name, stored=assembly.stored
         )
 
+    async def settled(self) -> None:
+        """Wait until what is done after turns is done: memories extracted, long conversations compacted.
+
+        That goes on in the background while the assistant is open; whoever leaves earlier loses nothing but time, as it
+        is done after a later turn.
+        """
+        await self._assembly.settled()
+
     async def erase_user(self, user: str) -> int:
-        """Erase all that the store keeps of a user; return the number of conversations. Raises InputError."""
-        return await self._assembly.user_store(user).erase()
+        """Erase all that store, memory and toolsets keep of a user; return the number of conversations.
+
+        May be repeated when it fails half-way. Raises InputError, StoreError.
+        """
+        return await self._assembly.erase(user)
 
     def export_user(self, user: str) -> AsyncIterator[str]:
-        """Return all that the store keeps of a user as JSON lines."""
-        return registry.load(registry.EXPORT_USER)(self._assembly.user_store(user))
+        """Return all that store and memory keep of a user as JSON lines."""
+        return registry.load(registry.EXPORT_USER)(self._assembly.user_store(user), self._assembly.memory(user))
 
     @cached_property
     def sync(self) -> SyncAssistant[OutputT]:

@@ -1,4 +1,4 @@
-"""What fits into a request: a hard ceiling in tokens, kept by leaving out whole turns, the oldest first.
+"""What fits into a request: a hard ceiling in tokens.
 
 Packing adds up numbers that are known and counts no text, so that it costs no more than the turns it keeps.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from assistant_kit.conversation import ToolCost, Turn
+from assistant_kit.calibration import Calibration
 from assistant_kit.errors import CannotFit
 from assistant_kit.messages import Item
 from assistant_kit.protocols.model import OutputSchema
@@ -15,6 +15,8 @@ from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.request_tokens import REPLY, TOOLS, schema_tokens, text_tokens, tool_tokens
 from assistant_kit.settings import WindowSettings
 from assistant_kit.tool_spec import HostedTool, ToolSpec
+from assistant_kit.turns import ToolCost, Turn
+from assistant_kit.view import View
 
 INSTRUCTIONS = "the instructions"
 TOOL_SCHEMAS = "the tool schemas"
@@ -25,16 +27,10 @@ CURRENT_TURN = "the current turn"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """What goes into a request.
-
-    `tokens` is an upper bound of the whole request, overhead included. Of the history, the newest `kept_turns` are in
-    it and `dropped_turns` are not.
-    """
+    """What goes into a request. `tokens` is an upper bound of the whole request, overhead included."""
 
     items: tuple[Item, ...]
     tokens: int
-    kept_turns: int
-    dropped_turns: int
 
 
 class _Counted(NamedTuple):
@@ -48,12 +44,20 @@ class _Counted(NamedTuple):
 class Window:
     """The size of a model's context window, and what of a conversation goes into it."""
 
-    def __init__(self, settings: WindowSettings, counter: TokenCounter) -> None:
+    def __init__(self, settings: WindowSettings, counter: TokenCounter, calibration: Calibration | None = None) -> None:
+        """Count by `counter`; `calibration` is what is known of how the model's server counts."""
         self._settings = settings
         self._counter = counter
+        self._calibration = calibration
         self._instructions: _Counted | None = None
         self._tools: dict[int, _Counted] = {}
         self._listed: _Counted | None = None
+
+    @property
+    def budget(self) -> int:
+        """Tokens that a request may have, as the counter counts them."""
+        budget = self._settings.budget
+        return budget if self._calibration is None else self._calibration.budget(budget)
 
     def overhead(
         self,
@@ -73,39 +77,24 @@ class Window:
             parts[OUTPUT_SCHEMA] = schema_tokens(output, self._counter)
         return parts
 
-    def pack(
-        self, overhead: Mapping[str, int], history: Sequence[Turn], current: Turn, *, earlier: Packed | None = None
-    ) -> Packed:
-        """Return the request: the newest whole turns of the history that fit, and the whole current turn.
-
-        `earlier` is what the step before was given. Turns that it left out stay out, so that the requests of a run
-        share their front, which is what a provider's prompt cache wants; more are left out only when they must be.
-        Raises CannotFit with the part that leaves no room for what has to be there.
-        """
-        room = self._room(overhead, current)
-        at_most = len(history) if earlier is None else min(earlier.kept_turns, len(history))
-        first = len(history)
-        while len(history) - first < at_most and history[first - 1].tokens <= room:
-            first -= 1
-            room -= history[first].tokens
-        turns = (*history[first:], current)
-        return Packed(
-            items=tuple(item for turn in turns for block in turn.blocks for item in block.items),
-            tokens=self._settings.budget - room,
-            kept_turns=len(history) - first,
-            dropped_turns=first,
-        )
-
-    def _room(self, overhead: Mapping[str, int], current: Turn) -> int:
-        """Return the tokens that are left beside what has to be there; raises CannotFit."""
-        room = self._settings.budget
+    def room(self, overhead: Mapping[str, int]) -> int:
+        """Return the tokens that are left for the conversation. Raises CannotFit with the part that leaves none."""
+        room = self.budget
         for part, needed in overhead.items():
             room = _less(room, part, needed)
-        if current.tokens <= room:
-            return room - current.tokens
-        message = 0 if current.started is None else current.blocks[0].tokens
-        rest = _less(room, USER_MESSAGE, message)
-        raise _too_long(current, rest=rest, needed=current.tokens, room=room)
+        return room
+
+    def pack(self, overhead: Mapping[str, int], view: View, current: Turn) -> Packed:
+        """Return the request: what is shown of the conversation, and the whole turn in progress.
+
+        Raises CannotFit with the part that leaves no room for what has to be there.
+        """
+        room = self.room(overhead)
+        needed = view.tokens + current.tokens
+        if needed > room:
+            raise too_long(current, room=room - view.tokens)
+        items = (*view.items, *(item for block in current.blocks for item in block.items))
+        return Packed(items=items, tokens=sum(overhead.values()) + needed)
 
     def _instructions_tokens(self, instructions: str) -> int:
         if not instructions:
@@ -141,12 +130,19 @@ def _less(room: int, part: str, needed: int) -> int:
     return room - needed
 
 
-def _too_long(current: Turn, *, rest: int, needed: int, room: int) -> CannotFit:
-    """Name the result of a tool when it is the one to blame: alone too large, or all would fit without it."""
+def too_long(current: Turn, *, room: int) -> CannotFit:
+    """Return the error for a turn that is longer than `room`: what of it is to blame.
+
+    The result of a tool is when it is alone too large, or when all would fit without it.
+    """
+    message = 0 if current.started is None else current.blocks[0].tokens
+    if message > room:
+        return CannotFit(USER_MESSAGE, needed=message, available=max(0, room))
+    rest = room - message
     results = (result for block in current.blocks for result in block.results)
     largest = max(results, key=lambda result: result.tokens, default=ToolCost(tool="", tokens=0))
-    beside = room - (needed - largest.tokens)
+    beside = room - (current.tokens - largest.tokens)
     if beside >= 0 or largest.tokens > rest:
         available = beside if beside >= 0 else rest
         return CannotFit(f"the result of tool {largest.tool}", needed=largest.tokens, available=available)
-    return CannotFit(CURRENT_TURN, needed=needed, available=room)
+    return CannotFit(CURRENT_TURN, needed=current.tokens, available=max(0, room))

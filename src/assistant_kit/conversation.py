@@ -6,83 +6,32 @@ directly after the model's answer that made it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from assistant_kit.entries import (
     CallResolved,
+    Compacted,
     Entry,
     Measured,
+    MemoriesRecalled,
     ModelResponded,
+    Summary,
     ToolFinished,
     ToolStarted,
     TurnFinished,
     TurnStarted,
 )
-from assistant_kit.messages import Item, Outcome, OutputItem, Reasoning, Text, ToolAnswer, ToolCall
+from assistant_kit.messages import Outcome, OutputItem, Reasoning, Text, ToolAnswer, ToolCall, UserMessage
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.request_tokens import answer_tokens, message_tokens, output_tokens, text_tokens
+from assistant_kit.turns import Answered, Block, Step, ToolCost, Turn
 
 OUTCOME_UNKNOWN = (
     "The outcome of this call is unknown: it was started and the record of its end is missing. "
     "Do not assume that it did or did not happen."
 )
 NOT_MADE = "This call was not made."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCost:
-    """What the answer of one tool call costs, in tokens."""
-
-    tool: str
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Messages that must not be parted, and their tokens.
-
-    A user's message; or an answer of the model, with what it was told just before and the answers to all its calls.
-    """
-
-    items: tuple[Item, ...]
-    tokens: int
-    results: tuple[ToolCost, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """The recorded end of a call, as the model reads it."""
-
-    key: str
-    tool: str
-    item: ToolAnswer
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """The newest answer of a model in a turn, and what became of its calls so far."""
-
-    response: ModelResponded
-    tokens: int
-    started: tuple[str, ...] = ()
-    answers: tuple[Answered, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """A turn as messages. `blocks` are in order, `tokens` is their sum.
-
-    `started` is None when the front of the turn was cut off; `finished` is the newest record of an end or a pause.
-    `step` belongs to the last block, which grows when the answers of its calls are recorded.
-    """
-
-    turn: str
-    blocks: tuple[Block, ...] = ()
-    tokens: int = 0
-    started: TurnStarted | None = None
-    finished: TurnFinished | None = None
-    step: Step | None = None
+_SUMMARY = "[Summary of an earlier part of this conversation]\n{text}"
 
 
 def tokens_of(entry: Entry, counter: TokenCounter) -> int:
@@ -90,6 +39,10 @@ def tokens_of(entry: Entry, counter: TokenCounter) -> int:
     match entry:
         case TurnStarted():
             return message_tokens(entry.input.content, counter)
+        case MemoriesRecalled():
+            return message_tokens(entry.message.content, counter)
+        case Compacted():
+            return sum(message_tokens(summary_message(summary).content, counter) for summary in entry.summaries)
         case ModelResponded():
             prompt = 0 if entry.prompt is None else text_tokens(entry.prompt.text, counter)
             return prompt + output_tokens(entry.items, counter, reasoning_tokens=entry.usage.reasoning_tokens)
@@ -137,6 +90,11 @@ def _resolution(measured: Measured, resolved: Mapping[tuple[str, str], Measured]
     return replace(measured, entry=told, tokens=found.tokens, counted_by=found.counted_by)
 
 
+def summary_message(summary: Summary) -> UserMessage:
+    """Return a summary as the model reads it: as something that was said, with no authority of its own."""
+    return UserMessage(content=(Text(text=_SUMMARY.format(text=summary.text)),))
+
+
 def said_before(turns: Iterable[Turn]) -> tuple[Turn, ...]:
     """Return the turns that later requests show: all but those that failed before any answer.
 
@@ -172,6 +130,8 @@ class _Growing:
         self._name = turn.turn
         self._started = turn.started
         self._finished = turn.finished
+        self._seq = turn.seq
+        self._recalled = turn.recalled
         self._blocks = list(turn.blocks)
         self._response: ModelResponded | None = None
         self._tokens = 0
@@ -194,10 +154,17 @@ class _Growing:
             case ToolFinished() as entry:
                 item = ToolAnswer(call_id=entry.call_id, outcome=entry.outcome, content=entry.content)
                 tokens = self._count(measured)
-                self._ended.append(Answered(key=entry.key, tool=entry.tool, item=item, tokens=tokens))
+                kept = bool(entry.kept)
+                self._ended.append(Answered(key=entry.key, tool=entry.tool, item=item, tokens=tokens, kept=kept))
             case TurnStarted() as entry if not self._blocks and self._response is None:
                 self._started = entry
+                self._seq = measured.seq
                 self._blocks.append(Block(items=(entry.input,), tokens=self._count(measured)))
+            case MemoriesRecalled() as entry if len(self._blocks) == 1 and self._started is not None:
+                self._recalled = entry.memories
+                asked = self._blocks.pop()
+                tokens = asked.tokens + self._count(measured)
+                self._blocks.append(Block(items=(entry.message, *asked.items), tokens=tokens))
             case TurnFinished() as entry:
                 self._finished = entry
             case _:
@@ -213,6 +180,8 @@ class _Growing:
             started=self._started,
             finished=self._finished,
             step=step,
+            seq=self._seq,
+            recalled=self._recalled,
         )
 
     def _close(self) -> Step | None:
@@ -242,7 +211,7 @@ def _block_of(step: Step, counter: TokenCounter) -> Block:
     return Block(
         items=(*prompt, *items, *(answer.item for answer in answers)),
         tokens=step.tokens + sum(answer.tokens for answer in answers),
-        results=tuple(ToolCost(tool=answer.tool, tokens=answer.tokens) for answer in answers),
+        results=tuple(ToolCost(tool=a.tool, tokens=a.tokens, key=a.key, kept=a.kept) for a in answers),
     )
 
 

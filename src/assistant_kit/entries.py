@@ -9,6 +9,9 @@ from assistant_kit.usage import Usage
 
 FORMAT_VERSION = 1
 
+RECALL = "recall"
+"""The key, in its turn, of what was recalled."""
+
 TurnOutcome: TypeAlias = Literal["completed", "failed", "cancelled", "waiting", "parked"]
 FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]
 
@@ -22,6 +25,31 @@ class TurnStarted:
     input: UserMessage
     request_id: str | None = None
     assistant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoriesRecalled:
+    """What was recalled for the turn's question: the ids of memories, and the message in which the model reads them.
+
+    It is recorded, so that later requests begin with the same bytes.
+    """
+
+    kind: Literal["memories_recalled"] = "memories_recalled"
+    turn: str
+    memories: tuple[str, ...]
+    message: UserMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoriesExtracted:
+    """What was learned from the turns up to record `until`: the ids of memories that are new or were changed."""
+
+    kind: Literal["memories_extracted"] = "memories_extracted"
+    turn: str
+    until: int
+    memories: tuple[str, ...]
+    model: str = ""
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +84,11 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFinished:
-    """What became of a call. `content` is what the model reads."""
+    """What became of a call. `content` is what the model reads.
+
+    Of an overlong result that is the beginning and the end; `kept` then names the whole text, which is kept beside the
+    journal and read in pages.
+    """
 
     kind: Literal["tool_finished"] = "tool_finished"
     turn: str
@@ -65,6 +97,7 @@ class ToolFinished:
     tool: str
     outcome: Outcome
     content: tuple[Part, ...]
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,18 +161,63 @@ class TurnSuspended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A text that stands in for turns: those of the records `first` to `last`.
+
+    One of level 0 sums up turns, one of level 1 summaries of level 0, and so on.
+    """
+
+    text: str
+    first: int
+    last: int
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """From here on, requests show less of the conversation. The journal itself keeps everything.
+
+    Turns that begin before record `before` are left out; `summaries`, the oldest first, stand in for all or some of
+    them. Overlong tool results are cleared in turns before `cleared_turn`, and in that turn in steps before
+    `cleared_step`. `key` is unique in its turn. `strategy` names what decided this, and `usage` is what it took.
+    """
+
+    kind: Literal["compacted"] = "compacted"
+    turn: str
+    key: str
+    before: int
+    summaries: tuple[Summary, ...] = ()
+    cleared_turn: str = ""
+    cleared_step: int = 0
+    strategy: str
+    model: str = ""
+    usage: Usage
+
+    @property
+    def record_id(self) -> str:
+        """The id of its record."""
+        return f"{self.turn}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished:
-    """The end of a turn; or a pause until somebody decides on a call (`waiting`) or looks at it (`parked`)."""
+    """The end of a turn; or a pause until somebody decides on a call (`waiting`) or looks at it (`parked`).
+
+    `compacted` names the newest `Compacted` of the conversation by the id of its record, so that it is found without a
+    search.
+    """
 
     kind: Literal["turn_finished"] = "turn_finished"
     turn: str
     outcome: TurnOutcome
     usage: Usage
     reason: str = ""
+    compacted: str = ""
 
 
 Entry: TypeAlias = (
     TurnStarted
+    | MemoriesRecalled
     | ModelResponded
     | ToolStarted
     | ToolNoted
@@ -148,6 +226,8 @@ Entry: TypeAlias = (
     | ApprovalDecided
     | TurnResumed
     | TurnSuspended
+    | Compacted
+    | MemoriesExtracted
     | TurnFinished
 )
 

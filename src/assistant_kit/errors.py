@@ -8,15 +8,18 @@ AssistantKitError
 │   ├── InvalidTool               a function that cannot be made a tool
 │   ├── MissingDependency         an optional package is not installed
 │   ├── NotTransactional          a transactional tool and a store without transactions
-│   └── StoreVolatile             the store would lose what it has acknowledged
+│   ├── StoreVolatile             the store would lose what it has acknowledged
+│   └── IndexMismatch             the vectors of an index come from another embedder
 ├── InputError                    what the caller passed to a run cannot be used; nothing was sent
-│   └── CannotFit                 a part of the request is larger than the window allows
+│   ├── CannotFit                 a part of the request is larger than the window allows
+│   └── DocumentUnreadable        a document is damaged, encrypted, too large, or of a format that is not known
 ├── ModelError                    the provider or the way to it failed
 │   ├── ModelUnreachable          no connection, or it broke before an answer began
 │   ├── ModelTimeout              no answer in time
 │   ├── ModelUnauthorized         wrong key, or no permission
 │   ├── ModelRateLimited          too many requests or no quota left; `retry_after` seconds
 │   ├── ModelRejected             the provider refuses the request as it is
+│   │   └── ContextOverflow       because it is longer than the model's context window
 │   ├── ModelUnavailable          the provider failed on its side
 │   └── ModelBroke                an answer that is no answer: cut off, malformed, reported as failed
 ├── RunError                      the run cannot go on
@@ -30,7 +33,7 @@ AssistantKitError
 │   ├── InvalidArguments          the arguments of a call do not fit the tool
 │   └── OutcomeUnknown            the call was sent and nobody can tell whether it took effect
 ├── ToolsetError                  a source of tools cannot be used
-└── StoreError                    the journal cannot be read or written
+└── StoreError                    a journal or a search index cannot be read or written
     ├── StoreUnavailable          no such place, no permission, no connection
     ├── StoreBusy                 another process holds the store for too long; try again
     ├── StoreCorrupt              what is there is not a store, or is damaged
@@ -121,10 +124,7 @@ class NotTransactional(ConfigurationError):
     """A tool wants to write in the journal's transaction, and there is none."""
 
     def __init__(self, tool: str, reason: str) -> None:
-        super().__init__(
-            f"tool {tool!r} is transactional, and {reason}: use a store in SQLite or Postgres, or give the tool "
-            "another effect, such as keyed(ttl)"
-        )
+        super().__init__(f"tool {tool!r} is transactional, and {reason}: use SQLite or Postgres, or another effect")
         self.tool = tool
 
 
@@ -135,6 +135,16 @@ class StoreVolatile(ConfigurationError):
         super().__init__(f"{place} would lose acknowledged writes: {problem}")
         self.place = place
         self.problem = problem
+
+
+class IndexMismatch(ConfigurationError):
+    """An index has vectors of another embedder; `kept` and `given` name both, with the length of their vectors."""
+
+    def __init__(self, place: str, *, kept: str, given: str) -> None:
+        super().__init__(f"{place} holds vectors of {kept}, not of {given}: use that embedder, or make a new index")
+        self.place = place
+        self.kept = kept
+        self.given = given
 
 
 class InputError(AssistantKitError):
@@ -152,6 +162,15 @@ class CannotFit(InputError):
         self.part = part
         self.needed = needed
         self.available = available
+
+
+class DocumentUnreadable(InputError):
+    """A document is damaged, encrypted, too large, or of a format that is not known. Nothing of it was kept."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"document {source!r} cannot be read: {problem}")
+        self.source = source
+        self.problem = problem
 
 
 class ModelError(AssistantKitError):
@@ -201,6 +220,10 @@ class ModelRejected(ModelError):
     """The provider refuses the request as it is; the same request will fail again."""
 
 
+class ContextOverflow(ModelRejected):
+    """The request is longer than the model's context window."""
+
+
 class ModelUnavailable(ModelError):
     """The provider failed on its side."""
 
@@ -227,10 +250,7 @@ class StepLimitExceeded(RunError):
     """More model calls than the run may make."""
 
     def __init__(self, max_steps: int) -> None:
-        super().__init__(
-            f"no final answer after {max_steps} model calls: allow more with RunLimits(max_steps=…), or look at "
-            "what the tools answer if the model goes in circles"
-        )
+        super().__init__(f"no answer after {max_steps} model calls: look at the tools, or set RunLimits(max_steps=…)")
         self.max_steps = max_steps
 
 
@@ -247,10 +267,7 @@ class ApprovalPending(RunError):
     """The conversation waits for a decision on tool calls; `call_ids` names them."""
 
     def __init__(self, conversation: str, call_ids: Sequence[str]) -> None:
-        super().__init__(
-            f"conversation {conversation!r} waits for approval of {', '.join(call_ids)}: "
-            "approve or deny each call, then go on"
-        )
+        super().__init__(f"conversation {conversation!r} waits: approve or deny {', '.join(call_ids)}, then resume")
         self.conversation = conversation
         self.call_ids: tuple[str, ...] = tuple(call_ids)
 
@@ -259,10 +276,7 @@ class TurnParked(RunError):
     """The last turn of the conversation was given up on after several attempts; `reason` is the cause."""
 
     def __init__(self, conversation: str, reason: str) -> None:
-        super().__init__(
-            f"the last turn of conversation {conversation!r} is parked: {reason}: "
-            "retry it with conversation.retry(), or close it with conversation.close()"
-        )
+        super().__init__(f"the last turn of conversation {conversation!r} is parked: {reason}: retry() or close() it")
         self.conversation = conversation
         self.reason = reason
 
@@ -316,9 +330,7 @@ class StoreTooNew(StoreError):
     """Written by a newer version of this library."""
 
     def __init__(self, place: str, *, found: int, supported: int) -> None:
-        super().__init__(
-            f"{place} has schema version {found} and this version of assistant_kit knows up to {supported}: upgrade it"
-        )
+        super().__init__(f"{place} has schema version {found}, and this assistant_kit knows {supported}: upgrade it")
         self.place = place
         self.found = found
         self.supported = supported
@@ -349,9 +361,7 @@ class ConversationExists(StoreError):
     """This user has a conversation of this name already."""
 
     def __init__(self, conversation: str) -> None:
-        super().__init__(
-            f"this user has a conversation {conversation!r} already: give another name, or delete it first"
-        )
+        super().__init__(f"this user has a conversation {conversation!r} already: give another name, or delete it")
         self.conversation = conversation
 
 
@@ -367,10 +377,7 @@ class ConversationBusy(StoreError):
     """Another run holds the conversation, for `retry_after` seconds at most."""
 
     def __init__(self, conversation: str, retry_after: float) -> None:
-        super().__init__(
-            f"another run holds conversation {conversation!r} for up to {retry_after:.1f} s: try again later, "
-            "or let runs wait longer with LeaseSettings(wait=…)"
-        )
+        super().__init__(f"another run holds {conversation!r} for up to {retry_after:.1f} s: see LeaseSettings(wait=…)")
         self.conversation = conversation
         self.retry_after = retry_after
 
@@ -379,9 +386,7 @@ class ConversationConflict(StoreError):
     """Somebody else has written to the conversation meanwhile: entry `expected` is not the next one."""
 
     def __init__(self, conversation: str, *, expected: int, found: int) -> None:
-        super().__init__(
-            f"conversation {conversation!r} has {found} entries where {expected} were expected: read it again"
-        )
+        super().__init__(f"conversation {conversation!r} has {found} entries and not {expected}: read it again")
         self.conversation = conversation
         self.expected = expected
         self.found = found

@@ -33,6 +33,21 @@ class RefusalToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextCompacted:
+    """From here on the model is shown less of the conversation, which was too long for its window.
+
+    `strategy` says how: what was dropped, cleared or summed up. Sizes are the tokens of the conversation before and
+    after.
+    """
+
+    kind: Literal["compacted"] = "compacted"
+    strategy: str
+    dropped_turns: int
+    tokens_before: int
+    tokens_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRequest:
     """The model asks for a tool call. `arguments` is the parsed JSON object; None when it is not one."""
 
@@ -111,5 +126,7 @@ class Error:
 Delta: TypeAlias = Token | ReasoningToken | RefusalToken
 """What a model emits while it answers."""
 
-Event: TypeAlias = Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | Complete | Error
+Event: TypeAlias = (
+    Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | ContextCompacted | Complete | Error
+)
 """The closed union of what a reader sees."""

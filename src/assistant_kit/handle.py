@@ -10,6 +10,7 @@ from assistant_kit.journal_reader import JournalReader
 from assistant_kit.messages import Text, UserInput
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn
+from assistant_kit.run.long_results import delete_with_kept
 from assistant_kit.run.options import ConversationOptions, RunOptions
 from assistant_kit.run.result import CallResult, Result
 from assistant_kit.run.stream import RunStream
@@ -118,8 +119,11 @@ class Conversation(Generic[OutputT]):
         return export_conversation(self._store, self.id)
 
     async def delete(self) -> None:
-        """Delete the conversation. Raises ConversationNotFound, ConversationBusy."""
-        await self._store.delete(self.id)
+        """Delete the conversation, and the whole texts of overlong results that it names; forks keep their previews.
+
+        What fails half-way is finished by deleting again. Raises ConversationNotFound, ConversationBusy.
+        """
+        await delete_with_kept(self._store, self.id)
 
     async def _resume(self, emit: Emit, *, stream: bool, timeout: float | None) -> Result[OutputT]:
         session = await self._assembly.session(self.user, self.id, emit, stream=stream, timeout=timeout)

@@ -1,9 +1,17 @@
 """The journal of one conversation, read: the turn that is open, a turn by its place, pages of turns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from assistant_kit.entries import ApprovalDecided, CallResolved, Measured, ToolFinished, TurnFinished, TurnStarted
+from assistant_kit.entries import (
+    ApprovalDecided,
+    CallResolved,
+    Compacted,
+    Measured,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+)
 from assistant_kit.errors import InputError, UnreadableEntry
 from assistant_kit.journal_json import decode
 from assistant_kit.protocols.store import Lease, Record, UserStore
@@ -12,6 +20,20 @@ from assistant_kit.run.result import CallResult, calls_of
 from assistant_kit.runtimes.journal import resolution_id
 
 _PAGE = 64
+_COMPACTED = "compacted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The end of a journal, as far as a window goes.
+
+    `compacted` is the newest compaction. `cut` says that records before the first of `entries` are neither here nor
+    left out by it.
+    """
+
+    entries: Sequence[Measured]
+    compacted: Compacted | None
+    cut: bool
 
 
 class JournalReader:
@@ -29,6 +51,53 @@ class JournalReader:
             self._conversation, after=after, before=before, max_tokens=max_tokens, limit=limit
         )
         return [self._decoded(record) for record in records]
+
+    async def tail(self, *, before: int | None, max_tokens: int) -> Tail:
+        """Return the newest entries of at most `max_tokens`, from the newest compaction on, if there was one."""
+        records = await self._store.read(self._conversation, before=before, max_tokens=max_tokens)
+        newest = next((record for record in reversed(records) if record.kind == _COMPACTED), None)
+        compacted = None if newest is None else self._compacted(newest)
+        if compacted is not None:
+            entries = [self._decoded(record) for record in records if record.seq >= compacted.before]
+        else:
+            entries = [self._decoded(record) for record in records]
+            compacted = await self._earlier_compaction(entries)
+        begins = records[0].seq if records else before or 1
+        if compacted is None:
+            return Tail(entries=entries, compacted=None, cut=begins > 1)
+        if 0 < compacted.before < begins:
+            # Results that were cleared take less room than their records, so that more than `max_tokens` may be shown.
+            entries = [*await self.read(after=compacted.before - 1, before=begins), *entries]
+            begins = compacted.before
+        return Tail(entries=entries, compacted=compacted, cut=begins > max(1, compacted.before))
+
+    async def _earlier_compaction(self, entries: Sequence[Measured]) -> Compacted | None:
+        """Return the compaction that the ends of turns name, when its record is too far back for a window."""
+        ends = (measured.entry for measured in reversed(entries) if isinstance(measured.entry, TurnFinished))
+        name = next((end.compacted for end in ends if end.compacted), "")
+        seq = await self._store.locate(self._conversation, name) if name else None
+        if seq is None:
+            return None
+        (record,) = await self._store.read(self._conversation, after=seq - 1, before=seq + 1)
+        return self._compacted(record)
+
+    def _compacted(self, record: Record) -> Compacted:
+        entry = self._decoded(record).entry
+        assert isinstance(entry, Compacted)  # noqa: S101  (its kind and its id say so)
+        return entry
+
+    async def pages(self, first: int, end: int) -> AsyncIterator[Sequence[Measured]]:
+        """Return the entries from record `first` up to and without `end`, in pages that end where a turn ends."""
+        last, waiting = first - 1, list[Measured]()
+        while last + 1 < end and (page := await self.read(after=last, before=min(last + 1 + 4 * _PAGE, end))):
+            last = page[-1].seq
+            waiting += page
+            ends = [place for place, measured in enumerate(waiting) if isinstance(measured.entry, TurnStarted)]
+            if len(ends) > 1:
+                yield waiting[: ends[-1]]
+                waiting = waiting[ends[-1] :]
+        if waiting:
+            yield waiting
 
     async def turn_at(self, seq: int) -> list[Measured]:
         """Return the entries of the finished turn that begins at `seq`."""
@@ -71,6 +140,14 @@ class JournalReader:
         else:
             entries = await self._back_to(limit, before=before)
         return tuple([await self._told(turn) for turn in history_of(entries)[:limit]])
+
+    async def call(self, turn: str, key: str) -> ToolFinished | None:
+        """Return the recorded end of a call; None when there is none."""
+        seq = await self._store.locate(self._conversation, f"{turn}/{key}")
+        if seq is None:
+            return None
+        (found,) = await self.read(after=seq - 1, before=seq + 1)
+        return found.entry if isinstance(found.entry, ToolFinished) else None
 
     async def unknown_call(self, call_id: str) -> ToolFinished | None:
         """Return the newest call of this id, or this key `turn/step.index`, whose outcome is recorded as unknown."""

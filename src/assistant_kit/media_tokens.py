@@ -10,7 +10,7 @@ import zlib
 from math import ceil
 
 from assistant_kit.messages import File, Image
-from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.protocols.token_counter import TokenCounter, tokens_in
 
 PATCH = 32  # pixels: most models cut a picture into squares of this side
 SMALL_MODEL = (1_536, 2.46)  # patches at most, and tokens for each: the nano models
@@ -61,7 +61,7 @@ def file_tokens(file: File, counter: TokenCounter) -> int:
         return UNSEEN_FILE
     kind = (file.media_type or "").partition(";")[0].strip().lower()
     if kind.startswith("text/") or kind in _TEXT_TYPES:
-        return counter.count(file.data.decode("utf-8", "replace"))
+        return tokens_in(file.data.decode("utf-8", "replace"), counter)
     if kind == "application/pdf" or file.data.startswith(b"%PDF-"):
         return _pdf_pages(file.data) * PAGE or len(file.data)
     return len(file.data)

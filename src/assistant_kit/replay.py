@@ -6,8 +6,11 @@ from math import inf
 from typing import Literal, TypeAlias
 
 from assistant_kit.entries import (
+    RECALL,
     ApprovalDecided,
+    Compacted,
     Measured,
+    MemoriesRecalled,
     ModelResponded,
     ToolFinished,
     ToolNoted,
@@ -69,8 +72,10 @@ def _sort(measured: Measured, record: Record) -> None:
     match measured.entry:
         case ModelResponded(step=step):
             record.steps[str(step)] = measured
-        case ToolFinished(key=key):
+        case ToolFinished(key=key) | Compacted(key=key):
             record.steps[key] = measured
+        case MemoriesRecalled():
+            record.steps[RECALL] = measured
         case ToolStarted(key=key):
             # The life of an idempotency key is counted from its first use, not from the last repeat.
             first = record.claims.get(key, measured)

@@ -2,15 +2,15 @@
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import anyio
 
-from assistant_kit.conversation import Turn, measure, said_before, turns_of
-from assistant_kit.entries import Measured, TurnFinished, TurnResumed, TurnStarted
+from assistant_kit.conversation import measure, said_before, turns_of
+from assistant_kit.entries import Compacted, Measured, TurnFinished, TurnResumed, TurnStarted
 from assistant_kit.errors import (
     ApprovalPending,
     AssistantKitError,
@@ -31,10 +31,13 @@ from assistant_kit.run.emitter import ignore
 from assistant_kit.run.lease_keeper import LeaseKeeper
 from assistant_kit.run.loop import paused_result, recorded_result
 from assistant_kit.run.result import Result
-from assistant_kit.run.turn import Circumstances, TurnRun
+from assistant_kit.run.turn import Circumstances, Past, TurnRun
+from assistant_kit.run.view_cache import KeptView
 from assistant_kit.runtimes.ephemeral import Ephemeral
 from assistant_kit.runtimes.journal import Journal, new_record
+from assistant_kit.turns import Turn
 from assistant_kit.usage import Usage
+from assistant_kit.view import View, continued, view_of
 
 _log = logging.getLogger("assistant_kit.run")
 T = TypeVar("T")
@@ -168,12 +171,16 @@ class Session:
 
     async def _conduct(self, run: TurnRun, journal: Journal) -> Result[Any]:
         """Run a turn that has just begun. There is no pause before `conduct`: whatever happens, it closes the turn."""
-        run.continue_with(journal, ())
+        place = journal.seq
+        run.continue_with(journal, Past(seq=place))
 
         async def remember() -> None:
-            run.continue_with(journal, await self._history(journal.seq))
+            run.continue_with(journal, await self.past(place, fence=journal.fence))
 
-        return await conduct(run, remember if journal.seq > 1 else None)
+        result = await conduct(run, remember if place > 1 else None)
+        turn = replace(run.current, seq=run.past.seq)
+        self.keep(continued(run.past.view, [turn], self.about.counter), journal)
+        return result
 
     async def _settle(self, holding: Holding) -> None:
         """Finish a turn that a crash has left open, so that turns stay in order.
@@ -231,7 +238,9 @@ class Session:
         async def remember() -> None:
             if lease.state != "waiting":
                 await journal.resume(TurnResumed(turn=turn, attempt=2 + record.resumed, worker=self._owner))
-            run.continue_with(journal, await self._history(lease.open_turn))
+            assert lease.open_turn is not None  # noqa: S101  (a turn is open)
+            run.continue_with(journal, await self.past(lease.open_turn, recorded=entries))
+            run.add(*(measured for measured in entries if isinstance(measured.entry, Compacted)))
 
         return await conduct(run, remember, leave=journal.suspend if leave else None)
 
@@ -275,13 +284,62 @@ class Session:
         self.about.emit(Complete(output=result.output, status=result.status, usage=result.usage))
         return result
 
-    async def _history(self, before: int | None) -> Sequence[Turn]:
-        budget = self.about.parts.settings.window.budget
-        entries = await self.journal.read(before=before, max_tokens=budget)
-        return said_before(turns_of(entries, self.about.counter))
+    async def past(self, before: int, *, fence: int | None = None, recorded: Sequence[Measured] = ()) -> Past:
+        """Return what was said before the turn that begins at record `before`.
+
+        With the `fence` of a claim, what this process knows already is used, if nobody has written since. `recorded`
+        are entries of the turn itself: it may have been compacted before a crash.
+        """
+        about = self.about
+        if fence is not None and (known := await self._known(before - 1, fence)) is not None:
+            return Past(view=known, seq=before)
+        tail = await self.journal.tail(before=before, max_tokens=about.window.budget)
+        mine = [measured.entry for measured in recorded if isinstance(measured.entry, Compacted)]
+        compacted = mine[-1] if mine else tail.compacted
+        turns = said_before(turns_of(tail.entries, about.counter))
+        now = recorded[0].entry.turn if recorded else ""
+        view = view_of(turns, about.counter, compacted=compacted, cut=tail.cut and not mine, now=now)
+        first = 1 if compacted is None else max(1, compacted.before)
+        end = turns[0].seq if turns else before
+
+        async def earlier() -> AsyncIterator[Sequence[Turn]]:
+            async for page in self.journal.pages(first, end):
+                yield said_before(turns_of(page, about.counter))
+
+        return Past(view=view, seq=before, earlier=earlier)
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        assert self.about.user is not None  # noqa: S101  (a conversation belongs to a user)
+        return self.about.user, self.conversation
+
+    async def _known(self, seq: int, fence: int) -> View | None:
+        """Return what this process knows of a conversation that has `seq` records, if it still holds."""
+        kept = self.about.views.take(*self._place, seq=seq, counted_by=self.about.counter.name)
+        if kept is None or kept.stands(fence):
+            return None if kept is None else kept.view
+        last = await self.store.read(self.conversation, after=seq - 1, before=seq + 1)
+        return kept.view if [record.record_id for record in last] == [kept.record_id] else None
+
+    def keep(self, view: View, journal: Journal) -> None:
+        """Keep what is shown of the conversation for the next turn in this process, when all is written."""
+        if journal.released and journal.state == "idle":
+            kept = KeptView(
+                view=view,
+                fence=journal.fence,
+                seq=journal.seq,
+                record_id=journal.last_record,
+                counted_by=self.about.counter.name,
+            )
+            self.about.views.keep(*self._place, kept)
 
     async def leased(self, work: Callable[[Holding], Awaitable[T]], *, begin: NewRecord | None = None) -> T:
-        """Do work under a lease that is renewed meanwhile and given up afterwards; without it the work stops."""
+        """Do work under a lease that is renewed meanwhile and given up afterwards; without it the work stops.
+
+        Unless it begins a turn, there must be such a conversation: raises ConversationNotFound.
+        """
+        if begin is None:
+            await self.store.read(self.conversation, limit=1)  # a claim would make it
         async with self._line, self._beside:
             holding = Holding(await self._claim(begin))
             outcome: list[T] = []

@@ -49,16 +49,53 @@ class RunLimits:
             raise ConfigurationError("RunLimits: a timeout is a positive number of seconds, or None for no limit")
 
 
+SHORTEST_RESULT = 64
+"""Tokens of a tool result that a window shows in any case."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowSettings:
     """How large a request may be, in tokens.
 
     `max_tokens` is the model's context window; `reserved_output` is kept free for the answer. A request is at most
     `max_tokens - reserved_output`.
+
+    When a conversation no longer fits, room is made until it takes `low_watermark` of what instructions and tools
+    leave; so requests begin with the same bytes for many turns, which is what a provider's prompt cache wants. A
+    compactor that works in the background begins when a turn has ended above `high_watermark`.
+
+    A tool result of more than `max_result_tokens` is cut to its beginning and end, and the model reads the rest in
+    pages (None: an eighth of the budget). When the descriptions of all tools take more than `tool_share` of the
+    budget, tools are chosen for each turn. Of the windows that were used last, so many that they hold `cached_tokens`
+    together are kept in this process, so that a turn need not read its conversation again; 0 keeps none.
     """
 
     max_tokens: int = 128_000
     reserved_output: int = 8_192
+    low_watermark: float = 0.5
+    high_watermark: float = 0.75
+    max_result_tokens: int | None = None
+    tool_share: float = 0.5
+    cached_tokens: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when no request could be made, or no room."""
+        if not 0 <= self.reserved_output < self.max_tokens:
+            message = f"{self} leaves no room for a request: max_tokens has to be more than reserved_output"
+            raise ConfigurationError(message)
+        if not 0 < self.low_watermark <= self.high_watermark <= 1 or not 0 < self.tool_share <= 1:
+            raise ConfigurationError(
+                "WindowSettings: 0 < low_watermark <= high_watermark <= 1, and tool_share is more than 0 and at most 1"
+            )
+        if self.cached_tokens < 0 or (self.max_result_tokens is not None and self.max_result_tokens < SHORTEST_RESULT):
+            raise ConfigurationError(
+                f"WindowSettings: cached_tokens is not negative, max_result_tokens at least {SHORTEST_RESULT}"
+            )
+
+    @property
+    def result_tokens(self) -> int:
+        """Tokens from which on a tool result is cut."""
+        return max(self.budget // 8, SHORTEST_RESULT) if self.max_result_tokens is None else self.max_result_tokens
 
     @property
     def budget(self) -> int:
@@ -107,6 +144,23 @@ class RecoverySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecallSettings:
+    """How much is recalled for a turn: at most `limit` memories, of `max_tokens` together.
+
+    Only those with a `score` of at least `min_score` are shown, when that is set.
+    """
+
+    limit: int = 8
+    max_tokens: int = 600
+    min_score: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when nothing could be recalled."""
+        if self.limit < 1 or self.max_tokens < 1:
+            raise ConfigurationError("RecallSettings: limit and max_tokens are at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of an assistant.
 
@@ -119,3 +173,4 @@ class Settings:
     window: WindowSettings = field(default_factory=WindowSettings)
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
+    recall: RecallSettings = field(default_factory=RecallSettings)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.protocols.store import Record
 from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.settings import Settings
@@ -49,7 +50,7 @@ async def faultless() -> Evidence:
             tools=[*tools(outdoors), *more],
             store=store,
             settings=Settings(name=name),
-            token_counter=UpperBound(),
+            context=Context(token_counter=UpperBound()),
         )
 
     told: list[Acknowledged] = []

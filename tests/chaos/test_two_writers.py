@@ -12,6 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.protocols.store import Record, Store
 from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.registry import make_store
@@ -68,7 +69,8 @@ async def test_fifty_workers_on_twenty_conversations_lose_double_and_mix_nothing
 
     async def work(worker: int, conversations: Sequence[str]) -> None:
         store = stores[worker % len(stores)]
-        assistant = Assistant(Clerk(), tools=tools(outdoors, "pay"), store=store, token_counter=UpperBound())
+        context = Context(token_counter=UpperBound())
+        assistant = Assistant(Clerk(), tools=tools(outdoors, "pay"), store=store, context=context)
         async with assistant:
             for number, conversation in enumerate(conversations):
                 order = Order(name=f"w{worker}.{number}", kind="pay")

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import anyio
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.errors import AssistantKitError, InputError, Interrupted
 from assistant_kit.messages import UserMessage, text_of
 from assistant_kit.protocols.store import Store
@@ -76,7 +77,7 @@ class Worker:
             tools=[*self._tools, *tools],
             store=self._store,
             settings=Settings(name=name, lease=LEASE, window=window),
-            token_counter=UpperBound(),
+            context=Context(token_counter=UpperBound()),
         )
 
     async def _lines(self) -> AsyncGenerator[bytes]:

@@ -11,8 +11,10 @@ import anyio
 from assistant_kit.entries import (
     ApprovalDecided,
     CallResolved,
+    Compacted,
     Entry,
     Measured,
+    MemoriesExtracted,
     ModelResponded,
     ToolFinished,
     ToolStarted,
@@ -24,7 +26,9 @@ from assistant_kit.entries import (
 from assistant_kit.journal_json import encode
 from assistant_kit.messages import AssistantMessage, Outcome, OutputItem, Text, ToolCall, UserMessage
 from assistant_kit.protocols.store import Append, NewRecord, TurnState, UserStore
+from assistant_kit.run.long_results import LongResults, hidden, name_of
 from assistant_kit.stores.sqlite import SQLiteStore
+from assistant_kit.token_counters.upper_bound import UpperBound
 from assistant_kit.tool_spec import Effect
 from assistant_kit.usage import Usage
 
@@ -71,6 +75,17 @@ class Scribe:
                 together = []
                 self.wait(seconds)
 
+    def keep(self, user: str, text: str) -> str:
+        """Keep the whole text of an overlong result, and return the conversation that holds it."""
+
+        async def keep(store: SQLiteStore) -> None:
+            kept = LongResults(store.for_user(user), "c", max_tokens=400, counter=UpperBound(), owner="scribe")
+            assert (await kept.shortened("t", "1.0", (Text(text=text),)))[1] == name
+
+        name = name_of("t", "1.0", text)
+        self.do(keep)
+        return hidden(name)
+
     def do(self, work: Callable[[SQLiteStore], Awaitable[None]]) -> None:
         """Do something with the store."""
 
@@ -103,7 +118,7 @@ def _standing(entry: Entry, state: TurnState, open_turn: int | None, seq: int) -
             return pause, open_turn
         case TurnFinished():
             return "idle", None
-        case ApprovalDecided() | CallResolved():
+        case ApprovalDecided() | CallResolved() | Compacted() | MemoriesExtracted():
             return state, open_turn
         case _:
             return "open", open_turn

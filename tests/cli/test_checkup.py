@@ -271,6 +271,26 @@ def test_what_no_run_can_have_written_is_damage(cli: Cli, scribe: Scribe, entrie
     assert words in " ".join(damage(ran))
 
 
+def test_the_whole_texts_of_overlong_results_are_no_damage(cli: Cli, scribe: Scribe) -> None:
+    scribe.keep("u", "It rains in Oslo.\n" * 2000)
+    ran = cli("store", "check", URL, "--leases")
+    assert (ran.status, damage(ran)) == (0, [])
+    found = counts(ran)
+    assert (found["conversations"], found["turns"], found["damaged"]) == (1, 0, 0)
+    assert found["records"] > 2
+
+
+def test_a_kept_text_that_cannot_be_read_or_stands_elsewhere_is_damage(cli: Cli, scribe: Scribe) -> None:
+    name = scribe.keep("u", "It rains in Oslo.\n" * 2000)
+    scribe.sql("UPDATE records SET body = ? WHERE record_id = '2'", b"[1]")
+    ran = cli("store", "check", URL)
+    assert ran.status == 1
+    assert [line.split()[:5] for line in damage(ran)][:1] == [["u", name, "record", "2", "it"]]
+    scribe.write("v", "c", said("t", "x"), finished("t"))
+    scribe.sql("UPDATE records SET kind = 'kept_text', body = ? WHERE record_id = 'r2'", b'["x"]')
+    assert damage(cli("store", "check", URL, "--user", "v"))[0].startswith("v c record 2 it cannot be read")
+
+
 def test_calls_that_may_be_repeated_are_no_damage(cli: Cli, scribe: Scribe) -> None:
     keyed = Keyed(60)
     once_more = [

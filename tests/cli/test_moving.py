@@ -5,13 +5,20 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
+from assistant_kit.assistant import Assistant
+from assistant_kit.messages import ToolAnswer, text_of
+from assistant_kit.protocols.model import ModelRequest
+from assistant_kit.settings import Settings, WindowSettings
+from assistant_kit.testing.scripted_model import Call, CallTools, ScriptedModel, Step
 from tests.cli.conftest import Ran
 from tests.cli.scribe import Scribe, finished, said, write_sample
 
 Cli = Callable[..., Ran]
 URL = "sqlite:///chat.db"
+SMALL = Settings(window=WindowSettings(max_result_tokens=1_000))
 
 
 def test_a_user_moves_to_another_store(cli: Cli, scribe: Scribe, tmp_path: Path) -> None:
@@ -26,6 +33,40 @@ def test_a_user_moves_to_another_store(cli: Cli, scribe: Scribe, tmp_path: Path)
     )
     again = cli("store", "import", "sqlite:///new.db", "--user", "ann", "ann.jsonl")
     assert (again.status, again.out) == (0, "2 conversations imported for user ann\n")
+
+
+def test_long_results_are_read_again_where_a_user_has_moved_to(cli: Cli) -> None:
+    rain = "".join(f"{number}: it rains in Oslo.\n" for number in range(2000))
+
+    def report() -> str:
+        """Everything we know."""
+        return rain
+
+    def read_on(request: ModelRequest) -> CallTools:
+        return CallTools(Call("read_result", {"handle": handle(request), "page": 2}))
+
+    async def ask(address: str, *steps: Step) -> list[str]:
+        with anyio.fail_after(30), ScriptedModel(steps) as model:
+            async with Assistant(model, tools=[report], store=address, settings=SMALL) as assistant:
+                await assistant.run("What do we know?", user="u", conversation="c")
+        return [text_of(item.content) for item in model.requests[-1].items if isinstance(item, ToolAnswer)]
+
+    anyio.run(ask, URL, CallTools(Call("report")), "It rains.")
+    assert cli("store", "export", URL, "--user", "u", "-o", "u.jsonl").status == 0
+    assert cli("store", "import", "sqlite:///new.db", "--user", "u", "u.jsonl").out.startswith("2 conversations ")
+    assert cli("store", "import", "sqlite:///new.db", "--user", "u", "u.jsonl").status == 0
+    assert cli("store", "check", "sqlite:///new.db").status == 0
+    found = anyio.run(ask, "sqlite:///new.db", read_on, "Still.")[-1]
+    heading, _, page = found.partition("\n")
+    assert heading.startswith("[page 2 of ")
+    assert len(page) > 1000
+    assert page in rain
+
+
+def handle(request: ModelRequest) -> str:
+    """The name of the result that was cut."""
+    shown = [text_of(item.content) for item in request.items if isinstance(item, ToolAnswer)]
+    return shown[0].partition('read_result("')[2].partition('"')[0]
 
 
 def test_an_export_can_be_printed_and_read_from_standard_input(

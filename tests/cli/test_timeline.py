@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from assistant_kit.entries import ApprovalDecided, CallResolved, Entry, ToolNoted, TurnStarted
+from assistant_kit.entries import (
+    ApprovalDecided,
+    CallResolved,
+    Compacted,
+    Entry,
+    MemoriesExtracted,
+    MemoriesRecalled,
+    Summary,
+    ToolNoted,
+    TurnStarted,
+)
 from assistant_kit.messages import (
     AssistantMessage,
     DeveloperMessage,
@@ -117,6 +127,27 @@ def test_calls_and_ends_are_told_with_their_outcomes(cli: Cli, scribe: Scribe) -
     ]
 
 
+def test_what_was_shown_less_recalled_and_learned_is_told(cli: Cli, scribe: Scribe) -> None:
+    recalled = UserMessage(content=(Text(text="Likes tea."),))
+    summaries = (Summary(text="They met.", first=1, last=3),)
+    lines = shown(
+        cli,
+        said("t", "hello"),
+        MemoriesRecalled(turn="t", memories=("m1",), message=recalled),
+        answered("t", 1, "hi"),
+        finished("t"),
+        Compacted(turn="t", key="compact/after/4", before=4, summaries=summaries, strategy="sum up", usage=Usage()),
+        MemoriesExtracted(turn="t", until=1, memories=("m1", "m2"), usage=Usage()),
+        scribe=scribe,
+    )
+    told = "\n".join(lines)
+    assert "recalled" in told
+    assert "Likes tea." in told
+    assert "sum up, 1 summaries, before record 4" in told
+    assert "2 memories, up to record 1" in told
+    assert cli("store", "check", URL).status == 0
+
+
 def test_long_texts_are_cut_and_shown_in_full_on_request(cli: Cli, scribe: Scribe) -> None:
     scribe.write("u", "c", said("t", "word " * 100 + "end"))
     assert "end" not in cli("inspect", URL, "c", "--user", "u").out
@@ -124,6 +155,28 @@ def test_long_texts_are_cut_and_shown_in_full_on_request(cli: Cli, scribe: Scrib
     assert full.count("word") == 100
     assert "end" in full
     assert max(map(len, full.splitlines())) <= 80
+
+
+def test_the_whole_text_of_an_overlong_result_is_shown(cli: Cli, scribe: Scribe) -> None:
+    name = scribe.keep("u", "It rains in Oslo.\x1b\n" * 2000)
+    ran = cli("inspect", URL, name, "--user", "u")
+    assert (ran.status, ran.err) == (0, "")
+    assert all("kept" in line for line in ran.out.splitlines()[1:])
+    assert cli("inspect", URL, name, "--user", "u", "--full").out.count("Oslo.\\x1b") == 2000
+    as_json = cli("inspect", URL, name, "--user", "u", "--json")
+    pieces = [json.loads(line)["pieces"] for line in as_json.out.splitlines()]
+    assert "".join(piece for record in pieces for piece in record) == "It rains in Oslo.\x1b\n" * 2000
+    for arguments in ([], ["--json"]):
+        assert cli("inspect", URL, name, "--user", "u", "--turn", "t", *arguments).status == 2
+
+
+def test_a_kept_text_that_cannot_be_read_is_named(cli: Cli, scribe: Scribe) -> None:
+    name = scribe.keep("u", "It rains in Oslo.\n" * 2000)
+    scribe.sql("UPDATE records SET body = ? WHERE record_id = '2'", b"{}")
+    for arguments in ([], ["--turn", "t"]):
+        ran = cli("inspect", URL, name, "--user", "u", *arguments)
+        assert ran.status == (2 if arguments else 1)
+        assert ran.out.count("DAMAGED") == (not arguments)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--full"], ["--json"]])

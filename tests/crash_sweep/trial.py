@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.protocols.store import Store
 from assistant_kit.settings import Settings
 from assistant_kit.token_counters.upper_bound import UpperBound
@@ -18,13 +19,15 @@ from tests.chaos.turns import Violation
 from tests.crash_sweep.life import LIFE, Ending, Life
 from tests.crash_sweep.mortal_store import MortalStore
 from tests.crash_sweep.scenarios import Client, Recovery, Scenario
-from tests.crash_sweep.world import Kind, Outdoors, World, new_world
+from tests.crash_sweep.summing import Summing
+from tests.crash_sweep.world import Kind, Outdoors, World, lengthy, new_world
 
 LONGER_THAN_A_LEASE = 60.0
 PATIENCE = 20.0
 
 _OUTDOORS = Outdoors()
 _TOOLS = tools(_OUTDOORS)
+_LENGTHY = [lengthy(_OUTDOORS, name) for name in ("pay", "look")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,7 @@ class _Worker:
                 await self._client.recover(desk, self._setting.recovery)
             if self._is_first or self._setting.named:
                 await self._client.order(desk)
+            await desk.settled()
 
     async def _check_cancelled(self) -> None:
         if self._setting.ending == "cancellation":
@@ -141,13 +145,14 @@ class _Worker:
             assert not left, f"a cancelled run leaves {left}"
 
     def _assistant(self, name: str, *tools: Any) -> Assistant[Any]:
+        scenario = self._client.scenario
         return Assistant(
             Clerk(lambda when: self._life.point(f"{when} the model")),
-            output_type=self._client.scenario.output_type,
-            tools=[*_TOOLS, *tools],
+            output_type=scenario.output_type,
+            tools=[*(_LENGTHY if scenario.lengthy else _TOOLS), *tools],
             store=self._store,
-            settings=Settings(name=name),
-            token_counter=UpperBound(),
+            settings=Settings(name=name, window=scenario.window),
+            context=Context(token_counter=UpperBound(), compactor=Summing() if scenario.summing else None),
         )
 
 
@@ -162,4 +167,7 @@ def _more(verdict: Verdict, scenario: Scenario, setting: Setting, ended: Sequenc
         wrong += [f"{order} is not recorded" for order in scenario.orders if order.name not in orders]
     if not ended and verdict.unknown and scenario.leave_after is None:
         wrong.append(f"nobody died and {verdict.unknown} outcomes are unknown")
+    shows = scenario.shows
+    if shows is not None and not ended and not any(shows(entry) for turn in verdict.turns for entry in turn.entries):
+        wrong.append("what the scenario is about did not take place")
     return [Violation(blame="broken", text=text) for text in wrong]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.entries import Entry
 from assistant_kit.events import Event
 from assistant_kit.journal_json import decode
@@ -75,7 +76,7 @@ async def opened(
         store=f"sqlite:///{folder}/journal.db",
         settings=settings,
         policies=policies,
-        token_counter=UpperBound(),
+        context=Context(token_counter=UpperBound()),
     )
     async with assistant:
         yield assistant

@@ -337,20 +337,22 @@ async def test_a_message_over_the_budget_is_refused_before_it_is_stored(
 
 
 @two_ways
-async def test_a_tool_result_over_the_budget_ends_the_run_and_not_the_conversation(
+async def test_a_tool_result_over_the_budget_is_cut_and_read_in_pages(
     server: OpenAIServer, tmp_path: Path, way: Way
 ) -> None:
     @tool(effect="read")
     async def read_all() -> str:
         return "x" * 5_000
 
-    settings = Settings(window=WindowSettings(max_tokens=1_100, reserved_output=100))
+    settings = Settings(window=WindowSettings(max_tokens=1_600, reserved_output=100))
     async with opened(server, way, tmp_path, tools=[read_all], settings=settings) as assistant:
-        server.script([Answer(tool_calls=(Call("read_all"),)), Answer("Fine.")])
-        with pytest.raises(CannotFit) as caught:
-            await talk(assistant, way, "Read")
+        server.script([Answer(tool_calls=(Call("read_all"),)), Answer("Long."), Answer("Fine.")])
+        read = await talk(assistant, way, "Read")
+        assert read.output == "Long."
         assert (await talk(assistant, way, "Never mind")).output == "Fine."
-    assert caught.value.part == "the result of tool read_all"
+    (call,) = read.tool_calls
+    assert len(call.text) < 1_000
+    assert f'read_result("{read.turn}/{call.key}"' in call.text
     assert_all_accepted(server)
 
 

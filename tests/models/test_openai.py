@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from assistant_kit.errors import ModelBroke, ModelError, ModelRateLimited, ModelRejected, ModelUnavailable
+from assistant_kit.errors import (
+    ContextOverflow,
+    ModelBroke,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelUnavailable,
+)
 from assistant_kit.messages import AssistantMessage, ProviderItem, Reasoning, Text, ToolAnswer, ToolCall
 from assistant_kit.models.openai import OpenAI, OpenAIChat, OpenAIResponses
 from assistant_kit.usage import Usage
@@ -223,7 +230,7 @@ async def test_a_chat_stream_needs_no_done_after_its_finish_reason(server: OpenA
     [
         ("rate_limit_exceeded", ModelRateLimited, None),
         ("insufficient_quota", ModelRateLimited, False),
-        ("context_length_exceeded", ModelRejected, None),
+        ("context_length_exceeded", ContextOverflow, None),
         ("server_is_overloaded", ModelUnavailable, None),
         ("server_error", ModelBroke, None),
     ],

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from assistant_kit.errors import (
+    ContextOverflow,
     ModelBroke,
     ModelError,
     ModelRateLimited,
@@ -170,10 +171,29 @@ async def test_a_request_over_the_context_window_says_which_setting_to_change(
     body = {"error": {"message": "request (5137 tokens) exceeds the context size", **error}}
     server.script([Status(400, body) if status != 200 else http(json.dumps(body).encode(), "application/json")])
     async with connected(kind, server) as model:
-        with pytest.raises(ModelRejected) as caught:
+        with pytest.raises(ContextOverflow) as caught:
             await ask(model)
     assert caught.value.code == code
     assert "WindowSettings(max_tokens=" in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",  # vLLM
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",  # SGLang
+    ],
+)
+async def test_a_server_without_a_code_for_a_request_that_is_too_long_is_understood(
+    server: OpenAIServer, kind: Kind, message: str
+) -> None:
+    body = {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": 400}
+    server.script([Status(400, body), Status(400, {"error": body}), Status(500, {"error": body})])
+    async with connected(kind, server) as model:
+        for error in (ContextOverflow, ContextOverflow, ModelUnavailable):
+            with pytest.raises(error):
+                await ask(model)
 
 
 @both

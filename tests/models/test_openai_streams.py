@@ -1,6 +1,7 @@
 """Streams as servers may write them: cut anywhere, spaced anyhow, with fields missing, and with nonsense in them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,6 +99,15 @@ def test_a_stream_is_the_same_byte_by_byte_and_event_by_event(kind: Kind, deltas
     for pieces in ([whole[at : at + 1] for at in range(len(whole))], by_event):
         again = read(kind, *pieces)
         assert (again.response, again.deltas) == (at_once.response, at_once.deltas)
+
+
+@both
+def test_a_line_end_of_two_bytes_may_come_in_two_pieces(kind: Kind) -> None:
+    stream = responses_stream(["a", "b"]) if kind is OpenAIResponses else chat_stream(["a", "b"])
+    texts = [json.dumps(value, indent=1).replace("\n", "\r\ndata: ") for value in stream]
+    whole = "".join(f"data: {text}\r\n\r\n" for text in texts).encode()
+    asked = read(kind, *re.findall(rb"[^\r]*\r|[^\r]+", whole))  # each piece ends with CR, and the next begins with LF
+    assert [delta.text for delta in asked.deltas] == ["a", "b"]
 
 
 NAMES = """type delta item response output choices message content text tool_calls function name arguments index id

@@ -2,8 +2,10 @@
 
 import json
 
+import anyio
 import pytest
 
+from assistant_kit import Assistant
 from assistant_kit.errors import ModelBroke, ModelRejected, ModelUnavailable
 from assistant_kit.events import Token
 from assistant_kit.messages import (
@@ -298,3 +300,20 @@ async def test_a_rule_can_raise_an_error_of_this_library() -> None:
 
     with pytest.raises(ModelUnavailable):
         await Conversation(RuleModel([Rule("go", tool="go", arguments=down)]), {"go": "ok"}).say("go")
+
+
+async def test_a_result_that_refers_to_an_earlier_one_is_read_as_that_one() -> None:
+    tasks = "\n".join(f"task {number} of this long list" for number in range(30))
+
+    def list_tasks() -> str:
+        """List the tasks."""
+        return tasks
+
+    def tell(_match: Match, result: Result) -> Answer:
+        return str(len(result.text.splitlines()))
+
+    model = RuleModel([Rule("list", tool="list_tasks", answer=tell)])
+    assistant = Assistant(model, tools=[list_tasks], store="memory:")
+    with anyio.fail_after(10):
+        said = [(await assistant.run("list", user="u", conversation="c")).output for _ in range(3)]
+    assert said == ["30", "30", "30"]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from assistant_kit.protocols.store import Append, Lease, NewRecord
-from assistant_kit.stores._worker import Job
 from assistant_kit.stores.sqlite import history, journal
 from assistant_kit.stores.sqlite.file import commit
+from assistant_kit.worker_thread import Job
 
 USER = "u"
 

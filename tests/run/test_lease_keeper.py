@@ -125,7 +125,22 @@ async def test_a_run_that_ends_during_the_renewal_of_another_does_not_end_the_ke
                 await anyio.wait_all_tasks_blocked()  # the first renewal is held up
                 leave.set()
                 await left.wait()
+                renewed = len(other.renewed)
                 store.gate.set()
                 await store.enough.wait()
     assert kept.lost is None
-    assert other.renewed == []
+    assert len(other.renewed) == renewed
+
+
+async def test_a_store_that_hangs_does_not_cost_others_their_leases(caplog: pytest.LogCaptureFixture) -> None:
+    hanging, hanging_lease = await taken()
+    other, other_lease = await taken()
+    hanging.gate = anyio.Event()
+    keeper = LeaseKeeper(TTL)
+    with anyio.fail_after(10):
+        async with Background(keeper.run):
+            with keeper.keeping(hanging, hanging_lease) as kept, keeper.keeping(other, other_lease):
+                await other.enough.wait()
+                assert kept.lost is None
+                assert len(hanging.renewed) > 1
+    assert "does not answer" in caplog.text

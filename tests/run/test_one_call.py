@@ -580,15 +580,17 @@ ASKS = CallTools(Call("pay"))
 
 
 @pytest.mark.parametrize(
-    ("result", "outcome"), [("paid 5", "ok"), (object(), "ok"), (ToolError("no money"), "error")], ids=repr
+    ("result", "outcome"),
+    [("paid 5", "ok"), (object(), "ok"), (ToolError("no money"), "error")],
+    ids=["text", "object", "error"],
 )
 async def test_a_tool_that_ends_after_it_was_given_up_has_its_result_recorded_late(
     result: object, outcome: str
 ) -> None:
     slow = Slow(result)
     async with slow.assistant(ASKS, "I do not know.") as assistant:
-        result = await assistant.run("x", user="u", conversation="c")
-        assert result.tool_calls[0].outcome == "unknown"
+        ended = await assistant.run("x", user="u", conversation="c")
+        assert ended.tool_calls[0].outcome == "unknown"
         slow.let.set()
         call = await slow.settled()
     assert (call.outcome, call.resolved_by) == (outcome, "late result")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.context import Context
 from assistant_kit.errors import LeaseLost
 from assistant_kit.policies.retry import Retry
 from assistant_kit.protocols.store import Append, Lease, Store
@@ -19,7 +20,8 @@ from assistant_kit.settings import LeaseSettings, RecoverySettings, RunLimits, S
 from assistant_kit.testing.simulation import Faults, FaultyStore, Process, ProcessDied, Reply, VirtualLoop
 from assistant_kit.token_counters.upper_bound import UpperBound
 from tests.simulation.brain import Brain
-from tests.simulation.ledger import Ledger, Place
+from tests.simulation.gist import Gist
+from tests.simulation.ledger import KEPT, Ledger, Place
 from tests.simulation.outside import OUTSIDE, TOOLS, Outside
 from tests.simulation.rules import Rules
 
@@ -56,7 +58,7 @@ class Observed:
     def claimed(self, user: str, lease: Lease, ttl: float) -> None:
         """Note a lease."""
         self._ledger.claimed(user, lease, ttl)
-        if (run := RUN.get()) is not None:
+        if (run := RUN.get()) is not None and not lease.conversation.startswith(KEPT):
             run.fences.append(lease.fence)
 
     def renewed(self, user: str, lease: Lease, ttl: float) -> None:
@@ -101,9 +103,20 @@ class Service:
     settings: Settings
 
 
+WIDE = 0.5
+"""The part of worlds whose windows hold every conversation."""
+
+NARROW = (3_000, 3_600, 5_000)
+"""Tokens of other windows, in which conversations have to be compacted; each turn fits into them by itself."""
+
+
 def drawn_settings(chance: Random) -> Settings:
     """Draw settings by chance."""
-    window = WindowSettings() if chance.random() < 0.7 else WindowSettings(max_tokens=4200, reserved_output=100)
+    kept = chance.choice((0, 1_000_000))
+    window = WindowSettings(cached_tokens=kept, max_result_tokens=chance.choice((None, 600)))
+    if chance.random() >= WIDE:
+        size = chance.choice(NARROW)
+        window = WindowSettings(max_tokens=size, reserved_output=100, cached_tokens=kept)
     return Settings(
         limits=RunLimits(timeout=120.0, tool_timeout=20.0, max_steps=6, parallel_tools=chance.choice((1, 2, 16))),
         lease=LeaseSettings(ttl=chance.choice((9.0, 15.0)), wait=chance.choice((0.0, 2.0, 10.0))),
@@ -209,7 +222,8 @@ class Worker:
         service = self._service
         self._observed = Observed(service.ledger)
         store = FaultyStore(service.store, service.faults, self._observed)
-        brain = Brain(service.faults, service.rules, service.nonces, ids=service.ids)
+        talk = 0 if service.rules.whole else service.settings.window.max_tokens // 4
+        brain = Brain(service.faults, service.rules, service.nonces, ids=service.ids, talk=talk)
         async with AsyncExitStack() as stack:
             tools: list[Any] = [*TOOLS]
             if service.nested:
@@ -222,6 +236,13 @@ class Worker:
             self._assistant = assistant
             await self._stop.wait()
             self._assistant = None
+
+    def _compactor(self) -> Gist | None:
+        """Return what makes room: the default, or one that sums up, at once or in the background."""
+        kind = self._service.chance.choice(("default", "gist", "background"))
+        if kind == "default":
+            return None
+        return Gist(self._service.faults, in_background=kind == "background")
 
     def _assembled(
         self,
@@ -240,5 +261,5 @@ class Worker:
             store=store,
             settings=replace(service.settings, name=name),
             policies=[Retry(uniform=service.chance.random)],
-            token_counter=COUNTER,
+            context=Context(token_counter=COUNTER, compactor=self._compactor()),
         )

@@ -6,7 +6,10 @@ from typing import NamedTuple
 from assistant_kit.entries import (
     ApprovalDecided,
     CallResolved,
+    Compacted,
     Entry,
+    MemoriesExtracted,
+    MemoriesRecalled,
     ModelResponded,
     ToolFinished,
     ToolNoted,
@@ -43,8 +46,22 @@ def lines_of(entry: Entry, *, full: bool) -> Iterator[Line]:
             yield Line("left", f"for a later attempt: {entry.reason}")
         case TurnFinished():
             yield _end(entry)
+        case Compacted() | MemoriesRecalled() | MemoriesExtracted():
+            yield _window(entry)
         case _:
             yield _call(entry, full=full)
+
+
+def _window(entry: Compacted | MemoriesRecalled | MemoriesExtracted) -> Line:
+    match entry:
+        case Compacted():
+            return Line(
+                "compacted", f"{entry.strategy}, {len(entry.summaries)} summaries, before record {entry.before}"
+            )
+        case MemoriesRecalled():
+            return Line("recalled", _content(entry.message.content))
+        case _:
+            return Line("learned", f"{len(entry.memories)} memories, up to record {entry.until}")
 
 
 def _call(entry: ToolStarted | ToolNoted | ToolFinished | CallResolved | ApprovalDecided, *, full: bool) -> Line:

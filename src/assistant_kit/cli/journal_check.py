@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from assistant_kit.entries import (
     ApprovalDecided,
     CallResolved,
+    Compacted,
     Entry,
     Measured,
+    MemoriesExtracted,
     ModelResponded,
     ToolFinished,
     ToolStarted,
@@ -17,6 +19,8 @@ from assistant_kit.errors import UnreadableEntry
 from assistant_kit.journal_json import decode
 from assistant_kit.messages import ToolCall
 from assistant_kit.protocols.store import ConversationInfo, Record, TurnState
+from assistant_kit.registry import CHILD
+from assistant_kit.run.long_results import KIND, pieces_in
 
 
 class JournalCheck:
@@ -41,6 +45,9 @@ class JournalCheck:
     def take(self, record: Record) -> Iterator[str]:
         """Take the next record; yield what is wrong with it."""
         yield from self._frame(record)
+        if record.kind == KIND and self._conversation.startswith(CHILD):
+            yield from self._kept(record)
+            return
         try:
             measured = decode(
                 record.body, conversation=self._conversation, seq=record.seq, tokens=record.tokens, at=record.at
@@ -77,6 +84,13 @@ class JournalCheck:
             yield f"its fence is {record.fence}, after {self._fence}: its writer had lost the lease"
         self.seq, self._total, self._fence = record.seq, record.total_tokens, max(self._fence, record.fence)
 
+    def _kept(self, record: Record) -> Iterator[str]:
+        """A part of an overlong tool result: it stands in a conversation of its own, and belongs to no turn."""
+        try:
+            pieces_in(self._conversation, record)
+        except UnreadableEntry as error:
+            yield f"it cannot be read: {error.problem}"
+
     def _follow(self, measured: Measured) -> Iterator[str]:
         match measured.entry:
             case CallResolved(turn=turn, key=key):
@@ -87,6 +101,8 @@ class JournalCheck:
                     yield f"turn {turn} begins before turn {self.turn[0].entry.turn} is finished"
                 self.turns += 1
                 self.turn, self.state, self._calls = [measured], "open", _Calls()
+            case Compacted() | MemoriesExtracted() if not self.turn:
+                pass  # what is done after a turn
             case _ if self.state is None:
                 pass
             case entry if not self.turn or entry.turn != self.turn[0].entry.turn:

@@ -15,6 +15,7 @@ from assistant_kit.entries import Entry, TurnStarted
 from assistant_kit.errors import InputError, UnreadableEntry
 from assistant_kit.journal_json import decode
 from assistant_kit.protocols.store import Record, Store
+from assistant_kit.run.long_results import KIND, pieces_in
 
 _PLACE: Final = 26
 """Columns of an entry's seq, claim and time."""
@@ -57,14 +58,10 @@ async def inspect(place: Place, screen: Screen, *, full: bool) -> int:
         async for record in place.records(store):
             timeline.count(record)
             try:
-                entry = _entry(record, place.conversation)
+                found += _show(timeline, record, place)
             except UnreadableEntry as error:
                 unreadable += 1
                 timeline.show_unreadable(record, error.problem)
-                continue
-            if place.includes(entry.turn):
-                found += 1
-                timeline.show(record, entry)
     place.check_found(found)
     return 1 if unreadable else 0
 
@@ -76,11 +73,25 @@ async def inspect_as_json(place: Place, screen: Screen) -> int:
         async for record in place.records(store):
             told = _as_json(record)
             unreadable += "problem" in told
-            if "problem" in told or place.includes(str(told["entry"].get("turn"))):
+            if "problem" in told or place.includes(str(told.get("entry", {}).get("turn", ""))):
                 found += 1
                 screen.json(json.dumps(told, ensure_ascii=False))
     place.check_found(found)
     return 1 if unreadable else 0
+
+
+def _show(timeline: "_Timeline", record: Record, place: Place) -> bool:
+    """Show a record if it was asked for, and tell whether it was. Raises UnreadableEntry."""
+    if record.kind == KIND:  # a part of an overlong tool result, which belongs to no turn of its conversation
+        shown = place.includes("")
+        if shown:
+            timeline.show_kept(record, "".join(pieces_in(place.conversation, record)))
+        return shown
+    entry = _entry(record, place.conversation)
+    shown = place.includes(entry.turn)
+    if shown:
+        timeline.show(record, entry)
+    return shown
 
 
 def _entry(record: Record, conversation: str) -> Entry:
@@ -101,6 +112,8 @@ def _as_json(record: Record) -> dict[str, Any]:
         entry = from_json(record.body)
     except ValueError as error:
         return {**frame, "problem": str(error)}
+    if record.kind == KIND and isinstance(entry, list):
+        return {**frame, "pieces": entry}
     return {**frame, "entry": entry} if isinstance(entry, dict) else {**frame, "problem": "it is no object"}
 
 
@@ -134,6 +147,11 @@ class _Timeline:
         self._shown_claim = self._claims
         for number, (label, text) in enumerate(lines_of(entry, full=self._full)):
             self._line(None if number else record, label, text)
+
+    def show_kept(self, record: Record, text: str) -> None:
+        """Print a part of a text that is kept beside a journal."""
+        self._begin()
+        self._line(record, "kept", text)
 
     def show_unreadable(self, record: Record, problem: str) -> None:
         """Print what is known of an entry that cannot be read."""

@@ -31,6 +31,11 @@ class _OverConnection:
         """The name in journals, events and errors, such as `openai:gpt-5.6-luna`."""
         return self._connection.name
 
+    @property
+    def counts_as_openai(self) -> bool:
+        """Whether the server is OpenAI's own, or Azure's. Raises ConfigurationError when there is no key."""
+        return self._connection.server().is_openai
+
     async def aclose(self) -> None:
         """Free connections; a client that was passed in stays open. May be called twice."""
         await self._connection.aclose()

@@ -39,6 +39,7 @@ from assistant_kit.models._rule_sentence import Reader, Slots
 from assistant_kit.protocols.model import Emit, ModelRequest, ModelResponse
 from assistant_kit.tool_spec import ToolSpec
 from assistant_kit.usage import Usage
+from assistant_kit.view import SAME_RESULT
 
 __all__ = ["Answer", "Ask", "Match", "Reply", "Result", "Rule", "RuleModel", "Steps"]
 
@@ -144,8 +145,9 @@ class _Turn:
         self.tools = _tools(request)
         self._request = request
         self._model = model
-        self._seen = _results(request.items[:start])
-        self._unused = _results(request.items[start:])
+        told: dict[tuple[str, str], str] = {}
+        self._seen = _results(request.items[:start], told)
+        self._unused = _results(request.items[start:], told)
 
     def play(self, clauses: Sequence[tuple[Rule, str, Slots]]) -> Sequence[Ask] | str:
         """Return the calls to ask for next, or else the answer to the whole message."""
@@ -218,20 +220,24 @@ def _tools(request: ModelRequest) -> Mapping[str, ToolSpec]:
     return {tool.name: tool for tool in allowed if isinstance(tool, ToolSpec)}
 
 
-def _results(items: Sequence[Item]) -> list[Result]:
+def _results(items: Sequence[Item], told: dict[tuple[str, str], str]) -> list[Result]:
+    """Return the results of calls; `told` has those that were shown, to which later ones may refer."""
     answers = {item.call_id: item for item in items if isinstance(item, ToolAnswer)}
-    return [
-        _result(item, answers[item.call_id]) for item in items if isinstance(item, ToolCall) and item.call_id in answers
-    ]
+    calls = [item for item in items if isinstance(item, ToolCall) and item.call_id in answers]
+    return [_result(call, answers[call.call_id], told) for call in calls]
 
 
-def _result(call: ToolCall, answer: ToolAnswer) -> Result:
+def _result(call: ToolCall, answer: ToolAnswer, told: dict[tuple[str, str], str]) -> Result:
     arguments = parsed_json(call.arguments)
+    text = text_of(answer.content)
+    if text == SAME_RESULT:
+        text = told.get((call.name, call.arguments), text)
+    told[call.name, call.arguments] = text
     return Result(
         tool=call.name,
         arguments=arguments if isinstance(arguments, Mapping) else {},
         outcome=answer.outcome,
-        text=text_of(answer.content),
+        text=text,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.entries import FinishReason
@@ -81,3 +81,18 @@ class Model(Protocol):
     async def aclose(self) -> None:
         """Free connections; the model is not used afterwards. May be called twice."""
         ...
+
+
+@runtime_checkable
+class ServedModel(Protocol):
+    """A model that can tell whether its server counts tokens as OpenAI's does."""
+
+    @property
+    def counts_as_openai(self) -> bool:
+        """Whether its prompts are tokenized and framed as OpenAI's own server does it. Raises ConfigurationError."""
+        ...
+
+
+def counts_as_openai(model: Model) -> bool:
+    """Tell whether counts by OpenAI's rules hold for a model; a model that does not say is taken at its word."""
+    return model.counts_as_openai if isinstance(model, ServedModel) else True

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import anyio.from_thread
 
@@ -105,6 +105,15 @@ class Toolset(Protocol):
         Raises ToolError with a text for the model (`InvalidArguments` when nothing was run, `OutcomeUnknown` when
         nobody can tell); any other exception is the tool's own failure, whose text stays out of the prompt.
         """
+        ...
+
+
+@runtime_checkable
+class ErasingToolset(Protocol):
+    """A toolset that keeps data of users; `Assistant.erase_user` reaches it, too."""
+
+    async def erase_user(self, user: str) -> None:
+        """Erase all that is kept of a user. Raises StoreError; may be repeated then."""
         ...
 
 

@@ -20,7 +20,7 @@ from assistant_kit.errors import (
 )
 from assistant_kit.run.loop import close_turn, run_turn
 from assistant_kit.run.one_call import unknown_end
-from assistant_kit.run.result import Result, usage_of
+from assistant_kit.run.result import Result
 from assistant_kit.run.turn import TurnRun, record
 
 _log = logging.getLogger("assistant_kit.run")
@@ -53,7 +53,7 @@ async def conduct(run: TurnRun, prepare: Prepare | None = None, *, leave: Leave 
         elif leave is not None:
             await _recorded(run, leave(TurnSuspended(turn=run.id, reason="its worker was stopped")))
         else:
-            await _close(run, TurnFinished(turn=run.id, outcome="cancelled", usage=usage_of(run.entries)))
+            await _close(run, run.end("cancelled"))
         raise
     return await close_turn(run, result)
 
@@ -79,7 +79,7 @@ async def _in_time(run: TurnRun, prepare: Prepare | None) -> Result[Any]:
 
 
 async def _fail(run: TurnRun, reason: str) -> StoreError | None:
-    return await _close(run, TurnFinished(turn=run.id, outcome="failed", usage=usage_of(run.entries), reason=reason))
+    return await _close(run, run.end("failed", reason))
 
 
 async def _close(run: TurnRun, end: TurnFinished) -> StoreError | None:

@@ -62,17 +62,26 @@ class LeaseKeeper:
                 await self._renew_due(anyio.current_time())
 
     async def _renew_due(self, now: float) -> None:
-        for kept in [kept for kept in self._kept if kept.due <= now]:
-            if kept.ended:  # while another lease was renewed
-                continue
+        due = [kept for kept in self._kept if kept.due <= now]
+        for kept in due:
             del self._kept[kept]
-            try:
-                await kept.store.renew(kept.lease, ttl=self._ttl)
-            except LeaseLost as error:
-                kept.lost = error
-                kept.scope.cancel()
-            except Exception as error:  # noqa: BLE001  (one store's failure must not end the keeping of other leases)
-                _log.warning("the lease on %r is not renewed: %s", kept.lease.conversation, error)
+        async with anyio.create_task_group() as group:
+            for kept in due:
+                group.start_soon(self._renew, kept)
+        for kept in due:
             if not kept.ended and kept.lost is None:
                 kept.due = now + self._ttl / 3
                 self._kept[kept] = None
+
+    async def _renew(self, kept: Kept) -> None:
+        try:
+            # A store that hangs must not cost others their leases: the next round comes while they still last.
+            with anyio.move_on_after(self._ttl / 3) as patience:
+                await kept.store.renew(kept.lease, ttl=self._ttl)
+            if patience.cancelled_caught:
+                _log.warning("the lease on %r is not renewed: its store does not answer", kept.lease.conversation)
+        except LeaseLost as error:
+            kept.lost = error
+            kept.scope.cancel()
+        except Exception as error:  # noqa: BLE001  (one store's failure must not end the keeping of other leases)
+            _log.warning("the lease on %r is not renewed: %s", kept.lease.conversation, error)

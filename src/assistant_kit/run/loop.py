@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from assistant_kit.conversation import Block
-from assistant_kit.entries import Measured, ModelResponded, TurnFinished
-from assistant_kit.errors import OutputInvalid, StepLimitExceeded
+from assistant_kit.context_window import Packed
+from assistant_kit.entries import Measured, ModelResponded
+from assistant_kit.errors import ContextOverflow, OutputInvalid, StepLimitExceeded
 from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracted
 from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
 from assistant_kit.protocols.model import ModelRequest, ModelResponse
@@ -19,9 +19,12 @@ from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.run.call_digest import call_digest, parsed_arguments
+from assistant_kit.run.preparation import prepare_turn
 from assistant_kit.run.result import Result, calls_of, usage_of
+from assistant_kit.run.room import make_room
 from assistant_kit.run.tool_calls import answer_calls
 from assistant_kit.run.turn import TurnRun, through
+from assistant_kit.turns import Block
 
 _REPAIR = (
     "Your last answer does not fit the required format: {problems}\n"
@@ -36,6 +39,7 @@ async def run_turn(run: TurnRun) -> Result[Any]:
     Raises every AssistantKitError that ends a run; the turn is then still open in the record.
     """
     prompt: DeveloperMessage | None = None
+    await prepare_turn(run)
     for step in range(1, run.parts.settings.limits.max_steps + 1):
         response = await _ask_model(run, step, prompt)
         calls = [item for item in response.items if isinstance(item, ToolCall)]
@@ -72,16 +76,14 @@ def paused_result(run: TurnRun) -> Result[Any]:
 
 async def close_turn(run: TurnRun, result: Result[Any]) -> Result[Any]:
     """Record the end of a turn that `run_turn` has brought to a result, and tell the reader."""
-    await run.runtime.finish(TurnFinished(turn=run.id, outcome=result.status, usage=result.usage))
+    await run.runtime.finish(run.end(result.status))
     run.emit(Complete(output=result.output, status=result.status, usage=result.usage))
     return result
 
 
 async def _ask_model(run: TurnRun, step: int, prompt: DeveloperMessage | None) -> ModelResponded:
     async def ask() -> Measured:
-        run.during = "a model call"
-        request = _request(run, prompt)
-        response = await _through_policies(run, request)
+        response = await _answer(run, step, () if prompt is None else (_block(prompt, run.about.counter),))
         entry = ModelResponded(
             turn=run.id,
             step=step,
@@ -100,6 +102,30 @@ async def _ask_model(run: TurnRun, step: int, prompt: DeveloperMessage | None) -
     return entry
 
 
+async def _answer(run: TurnRun, step: int, extra: Sequence[Block]) -> ModelResponse:
+    """Ask the model; when it says that a request was too long which should have fit, ask again with less."""
+    attempt = 0
+    while True:
+        await make_room(run, f"compact/{step}.{attempt}" if attempt else f"compact/{step}", step, *extra)
+        run.during = "a model call"
+        packed = run.pack(*extra)
+        request = _request(run, packed)
+        try:
+            response = await _through_policies(run, request)
+        except ContextOverflow:
+            run.about.counting.overflowed(packed)
+            attempt += 1
+            if attempt > _SMALLER or not run.can_shrink(*extra):
+                raise
+        else:
+            run.about.counting.observe(request, packed, run.about.counter, response.usage)
+            return response
+
+
+_SMALLER = 3
+"""How often a request is made again with less in it."""
+
+
 async def _through_policies(run: TurnRun, request: ModelRequest) -> ModelResponse:
     emit = run.emit
 
@@ -115,14 +141,13 @@ async def _through_policies(run: TurnRun, request: ModelRequest) -> ModelRespons
     return await through(run.parts.policies, call)
 
 
-def _request(run: TurnRun, prompt: DeveloperMessage | None) -> ModelRequest:
+def _request(run: TurnRun, packed: Packed) -> ModelRequest:
     parts = run.parts
-    extra = () if prompt is None else (_block(prompt, run.about.counter),)
     return ModelRequest(
         instructions=parts.instructions,
-        items=run.pack(*extra),
-        tools=run.about.catalog.listed,
-        output=None if parts.output is None else parts.output.schema,
+        items=packed.items,
+        tools=run.catalog.listed,
+        output=run.about.output_schema,
         settings=parts.settings.model,
         stream=run.about.stream,
         deadline=run.about.deadline,

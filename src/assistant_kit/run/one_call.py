@@ -10,7 +10,7 @@ import anyio
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.entries import Measured, ToolFinished, ToolNoted, ToolStarted
-from assistant_kit.errors import AssistantKitError, OutcomeUnknown
+from assistant_kit.errors import AssistantKitError, InputError, OutcomeUnknown, StoreError
 from assistant_kit.events import ToolResult
 from assistant_kit.messages import JsonObject, Outcome, Part, Text, ToolCall, has_content, is_unicode
 from assistant_kit.protocols.policy import Call
@@ -26,6 +26,8 @@ UNKNOWN = (
     "Do not assume that it did or did not happen, and do not repeat it without asking the user."
 )
 CANCELLED = "This call was cancelled."
+_DENSEST = 8
+"""Tokens of a character, at most: shorter results need not be counted."""
 FAILED = "The tool failed with an internal error. Trying again with the same arguments will hardly help."
 
 
@@ -50,10 +52,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """What became of a call, as the model reads it."""
+    """What became of a call, as the model reads it; `kept` as in ToolFinished."""
 
     outcome: Outcome
     content: tuple[Part, ...]
+    kept: str = ""
 
 
 class _Undone(Exception):
@@ -104,7 +107,7 @@ async def _make(run: TurnRun, one: Asked, claim: Claim) -> Measured:
             return await _make_in_transaction(run, one, claim)
 
         async def make() -> Measured:
-            return _measured(run, one, await _outcome(run, one, claim))
+            return _measured(run, one, await _shortened(run, one, await _outcome(run, one, claim)))
 
         return await run.runtime.step(one.key, make)
     except anyio.get_cancelled_exc_class():
@@ -139,7 +142,7 @@ async def _settle(run: TurnRun, one: Asked, claim: Claim) -> Measured:
         except Exception:  # noqa: BLE001  (whatever it is, the outcome stays unknown)
             _log.exception("what became of a call of %s could not be found out (call %s)", spec.name, one.call.call_id)
         if output is not None:
-            return await _recorded(run, one, _read(output))
+            return await _recorded(run, one, await _shortened(run, one, _read(output)))
     return await _record(run, one, "unknown", UNKNOWN)
 
 
@@ -220,6 +223,26 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
     return End(outcome="unknown", content=_words(f"{UNKNOWN} (It gave no answer within {timeout} s.)"))
 
 
+async def _shortened(run: TurnRun, one: Asked, end: End) -> End:
+    """Cut what is too long to be shown, and keep the whole; where it cannot be kept beside the journal, keep it there.
+
+    Not for a transactional tool: in its transaction nothing else is written. Such a result is cleared when there is no
+    room for it.
+    """
+    size = sum(len(part.text) for part in end.content if isinstance(part, Text))
+    if size * _DENSEST <= run.parts.settings.window.result_tokens:
+        return end
+    shown = end
+    # The call has been made: what it gave must not be lost for lack of time.
+    with anyio.CancelScope(shield=True):
+        try:
+            content, kept = await run.about.results.shortened(run.id, one.key, end.content)
+            shown = End(outcome=end.outcome, content=content, kept=kept)
+        except (StoreError, InputError) as error:  # a store may refuse the name, too
+            _log.warning("the result of call %s of %s is not shortened: %s", one.call.call_id, one.call.name, error)
+    return shown
+
+
 def _failed() -> End:
     return End(outcome="error", content=_words(FAILED))
 
@@ -267,4 +290,5 @@ def _entry(run: TurnRun, one: Asked, end: End) -> ToolFinished:
         tool=one.call.name,
         outcome=end.outcome,
         content=end.content,
+        kept=end.kept,
     )

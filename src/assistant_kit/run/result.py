@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from assistant_kit.entries import CallResolved, FinishReason, Measured, ModelResponded, ToolFinished
+from assistant_kit.entries import CallResolved, Compacted, FinishReason, Measured, ModelResponded, ToolFinished
 from assistant_kit.messages import Item, Outcome, Part, ToolCall, text_of
 from assistant_kit.run.call_digest import call_digest
 from assistant_kit.usage import Usage
@@ -66,10 +66,10 @@ class Result(Generic[OutputT]):
 
 
 def usage_of(entries: Sequence[Measured]) -> Usage:
-    """Return what the model calls among these entries used together."""
+    """Return what the model calls among these entries used together, those that made room included."""
     total = Usage()
     for measured in entries:
-        if isinstance(measured.entry, ModelResponded):
+        if isinstance(measured.entry, ModelResponded | Compacted):
             total += measured.entry.usage
     return total
 

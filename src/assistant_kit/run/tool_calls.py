@@ -59,10 +59,10 @@ async def _take_back(run: TurnRun, unanswered: Sequence[Asked], begun: Collectio
 def _asked(run: TurnRun, key: str, call: ToolCall) -> Asked:
     arguments = parsed_arguments(call.arguments)
     digest = digest_of(call.name, arguments, call.arguments)
-    tool = run.about.catalog.tools.get(call.name)
+    tool = run.tool(call.name)
     refusal: tuple[Outcome, str] | None = None
     if tool is None:
-        names = ", ".join(sorted(run.about.catalog.tools)) or "none"
+        names = ", ".join(sorted(run.catalog.tools)) or "none"
         refusal = ("error", f"There is no tool named {call.name!r}. The tools are: {names}.")
     elif arguments is None:
         refusal = ("error", "The arguments are not a JSON object. Correct them and call the tool again.")

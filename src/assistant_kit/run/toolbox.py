@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from assistant_kit.errors import DuplicateTool
 from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.tool_schema import minified_tool
 from assistant_kit.tool_spec import HostedTool, ToolSpec
 
 
@@ -14,6 +15,12 @@ class Catalog:
 
     listed: tuple[ToolSpec | HostedTool, ...]
     tools: dict[str, tuple[Toolset, ToolSpec]]
+
+    def with_tool(self, toolset: Toolset, spec: ToolSpec) -> "Catalog":
+        """Return the catalog with one more tool; with the same one when a tool has that name already."""
+        if spec.name in self.tools:
+            return self
+        return Catalog(listed=(*self.listed, spec), tools={**self.tools, spec.name: (toolset, spec)})
 
 
 class Toolbox:
@@ -41,12 +48,14 @@ class Toolbox:
 
     def _gather(self, lists: Sequence[Sequence[ToolSpec]]) -> Catalog:
         tools: dict[str, tuple[Toolset, ToolSpec]] = {}
+        listed: list[ToolSpec] = []
         for toolset, specs in zip(self.toolsets, lists, strict=True):
             for spec in specs:
                 if spec.name in tools:
                     raise DuplicateTool(spec.name, (tools[spec.name][1].origin, spec.origin))
                 tools[spec.name] = (toolset, spec)
-        return Catalog(listed=(*(spec for _, spec in tools.values()), *self._hosted), tools=tools)
+                listed.append(minified_tool(spec))
+        return Catalog(listed=(*listed, *self._hosted), tools=tools)
 
 
 def _is(one: object, other: object) -> bool:

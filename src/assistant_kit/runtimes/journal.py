@@ -51,6 +51,7 @@ class Journal:
         self._noted = 0
         self._ended: set[str] = set()
         self.released: bool = False
+        self.last_record: str = ""
         self.state: TurnState = lease.state
 
     @property
@@ -65,6 +66,11 @@ class Journal:
     def seq(self) -> int:
         """The number of records that are known to be durable."""
         return self._seq
+
+    @property
+    def fence(self) -> int:
+        """The fence under which it writes."""
+        return self._lease.fence
 
     async def begin(self, started: Measured, *, record_id: str) -> None:
         """Record that the turn has started; durable on return."""
@@ -195,7 +201,7 @@ class Journal:
         await self._flush("waiting", release=True)
 
     async def resolve(self, resolution: Measured) -> None:
-        """Record what was found out about a call, whatever the conversation does now, and give the lease up."""
+        """Record what was found out, whatever the conversation does now, and give the lease up."""
         self._pending.append(new_record(resolution, _record_id(resolution.entry)))
         await self._flush(self._lease.state, release=True)
 
@@ -236,6 +242,7 @@ class Journal:
             raise
         self._unconfirmed = None
         self._seq += len(append.records)
+        self.last_record = append.records[-1].record_id if append.records else self.last_record
         self.state = append.state
         self.released = self.released or append.release
 
@@ -266,5 +273,9 @@ def _record_id(entry: Entry) -> str:
             return f"{entry.turn}/{entry.key}"
         case "call_resolved":
             return resolution_id(entry.turn, entry.key)
+        case "compacted":
+            return entry.record_id
+        case "memories_extracted":
+            return f"{entry.turn}/memories_extracted/{entry.until}"
         case _:
             return f"{entry.turn}/{entry.kind}"

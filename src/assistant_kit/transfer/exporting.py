@@ -5,9 +5,10 @@ from contextlib import aclosing
 from typing import Final
 
 from assistant_kit.errors import ConversationConflict, ConversationNotFound, UnreadableEntry
+from assistant_kit.protocols.memory import UserMemory
 from assistant_kit.protocols.store import ConversationInfo, Record, UserStore
 from assistant_kit.stores._pages import all_conversations, all_links
-from assistant_kit.transfer.lines import audit_line, conversation_line, end_line, head_line, record_line
+from assistant_kit.transfer.lines import audit_line, conversation_line, end_line, head_line, memory_line, record_line
 
 _PAGE: Final = 100
 """Records read at once."""
@@ -28,15 +29,15 @@ async def export_conversation(store: UserStore, conversation: str) -> AsyncGener
     yield end_line(conversations=1, records=newest[-1].seq if newest else 0, links=0)
 
 
-async def export_user(store: UserStore) -> AsyncGenerator[str, None]:
-    """Return all conversations of a user and the audit chain as lines, each with its end of line.
+async def export_user(store: UserStore, memory: UserMemory | None = None) -> AsyncGenerator[str, None]:
+    """Return all conversations of a user, the audit chain and the memories as lines, each with its end of line.
 
     The conversation that was changed first comes first. Conversations that are made meanwhile are left out, and so
     is what is written meanwhile. Raises ConversationConflict when a conversation is rewound or deleted while it is
     exported.
     """
     yield head_line()
-    conversations = records = links = 0
+    conversations = records = links = memories = 0
     for info in sorted([info async for info in all_conversations(store)], key=lambda info: info.updated_at):
         try:
             newest = await store.read(info.conversation, limit=1)
@@ -51,7 +52,14 @@ async def export_user(store: UserStore) -> AsyncGenerator[str, None]:
         async for link in chain:
             links += 1
             yield audit_line(link)
-    yield end_line(conversations=conversations, records=records, links=links)
+    after: str | None = "" if memory is not None else None
+    while memory is not None and after is not None:
+        page = await memory.memories(limit=_PAGE, after=after)
+        for remembered in page:
+            memories += 1
+            yield memory_line(remembered)
+        after = page[-1].id if page else None
+    yield end_line(conversations=conversations, records=records, links=links, memories=memories)
 
 
 async def _info(store: UserStore, conversation: str) -> ConversationInfo:

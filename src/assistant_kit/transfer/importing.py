@@ -12,6 +12,7 @@ from assistant_kit.errors import (
     ConversationNotFound,
     InputError,
 )
+from assistant_kit.protocols.memory import UserMemory
 from assistant_kit.protocols.store import Append, Lease, NewRecord, UserStore
 from assistant_kit.stores._rules import MAX_TOKENS, check_name, check_title
 from assistant_kit.transfer.lines import BadLine, Line
@@ -27,15 +28,17 @@ _OWNER: Final = "import"  # the same for all, so that an import that is repeated
 _TTL: Final = 60.0
 
 
-async def import_lines(store: UserStore, lines: Iterable[str] | AsyncIterable[str]) -> Sequence[str]:
-    """Make the conversations of an export in a store, and return their names.
+async def import_lines(
+    store: UserStore, lines: Iterable[str] | AsyncIterable[str], *, memory: UserMemory | None = None
+) -> Sequence[str]:
+    """Make the conversations of an export in a store, and return their names; remember its memories in `memory`.
 
     Raises BadLine, and ConversationExists when there is a conversation of the name that is not the same: nothing of
     it is changed. What stood before in the lines is imported then. The same lines may be imported again:
     conversations that are there record for record are left as they are, and one whose import was broken off is taken
     up where it ended; until then it is `parked`, so that nobody works on it.
     """
-    importing = _Import(store)
+    importing = _Import(store, memory)
     try:
         if isinstance(lines, AsyncIterable):
             async for text in lines:
@@ -51,8 +54,9 @@ async def import_lines(store: UserStore, lines: Iterable[str] | AsyncIterable[st
 class _Import:
     """Takes lines one by one."""
 
-    def __init__(self, store: UserStore) -> None:
+    def __init__(self, store: UserStore, memory: UserMemory | None) -> None:
         self._store = store
+        self._memory = memory
         self._number = 0
         self._inside = False
         self._incoming: _Incoming | None = None
@@ -71,10 +75,17 @@ class _Import:
         elif line.kind == "conversation":
             self._incoming = _Incoming(self._store, line)
             await self._complete(self._incoming)
+        elif line.kind == "memory":
+            await self._remember(line)
         elif line.kind == "end":
             self._inside = False
         elif line.kind != "audit":  # evidence for people and programs: a store writes a chain of its own
             raise line.bad(f"a line {line.kind!r} has no place here")
+
+    async def _remember(self, line: Line) -> None:
+        text, source, labels = line.get("text", str), line.get("source", str), line.labels()
+        if self._memory is not None:
+            await self._memory.remember(text, source=source, labels=labels)
 
     async def _take_record(self, incoming: "_Incoming", line: Line) -> None:
         if line.kind != "record":

@@ -6,6 +6,8 @@ from typing import Any, Final, TypeVar, cast
 
 from assistant_kit.audit_chain import AuditLink
 from assistant_kit.errors import InputError
+from assistant_kit.protocols.memory import Remembered
+from assistant_kit.protocols.search_index import Label
 from assistant_kit.protocols.store import ConversationInfo, NewRecord, Record
 
 FORMAT: Final = "assistant_kit.export"
@@ -80,9 +82,25 @@ def audit_line(link: AuditLink) -> str:
     )
 
 
-def end_line(*, conversations: int, records: int, links: int) -> str:
+def memory_line(memory: Remembered) -> str:
+    """Return the line of a memory."""
+    return _line(
+        {
+            "line": "memory",
+            "id": memory.id,
+            "text": memory.text,
+            "source": memory.source,
+            "created_at": memory.created_at,
+            "updated_at": memory.updated_at,
+            "labels": dict(memory.labels),
+        }
+    )
+
+
+def end_line(*, conversations: int, records: int, links: int, memories: int = 0) -> str:
     """Return the last line of an export, by which a reader knows that nothing was cut off."""
-    return _line({"line": "end", "conversations": conversations, "records": records, "links": links})
+    counts = {"conversations": conversations, "records": records, "links": links, "memories": memories}
+    return _line({"line": "end", **counts})
 
 
 def _line(fields: dict[str, Any]) -> str:
@@ -142,6 +160,13 @@ class Line:
         return NewRecord(
             record_id=self.get("id", str), kind=self.get("kind", str), body=self._body(), tokens=self.get("tokens", int)
         )
+
+    def labels(self) -> dict[str, Label]:
+        """Return the labels of a memory. Raises BadLine."""
+        labels = self.get("labels", cast("type[dict[str, Any]]", dict))
+        if not all(isinstance(label, str | int | bool) for label in labels.values()):
+            raise self.bad("'labels' are texts, whole numbers, true or false")
+        return labels
 
     def _body(self) -> bytes:
         try:

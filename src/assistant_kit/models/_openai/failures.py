@@ -13,6 +13,7 @@ import openai
 from pydantic_core import from_json
 
 from assistant_kit.errors import (
+    ContextOverflow,
     ModelBroke,
     ModelError,
     ModelRateLimited,
@@ -46,8 +47,8 @@ _BY_CODE: Mapping[str, type[ModelError]] = {
     "slow_down": ModelRateLimited,
     "429": ModelRateLimited,
     "invalid_api_key": ModelUnauthorized,
-    "context_length_exceeded": ModelRejected,
-    "exceed_context_size_error": ModelRejected,
+    "context_length_exceeded": ContextOverflow,
+    "exceed_context_size_error": ContextOverflow,
     "invalid_request_error": ModelRejected,
     "invalid_prompt": ModelRejected,
     "model_not_found": ModelRejected,
@@ -55,7 +56,8 @@ _BY_CODE: Mapping[str, type[ModelError]] = {
     "server_is_overloaded": ModelUnavailable,
     "503": ModelUnavailable,
 }
-_TOO_LONG = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_TOO_LONG = re.compile(r"(maximum|model's) context length", re.IGNORECASE)
+"""What vLLM and SGLang say of a request that is too long: they have no code for it."""
 _FINAL_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _TELLING = (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.UnsupportedProtocol)
 """Errors of the connection whose text cannot hold a header of ours, or the address of a proxy with its password."""
@@ -86,10 +88,12 @@ def refused(error: openai.APIStatusError, source: Source) -> ModelError:
     """Map an answer with an HTTP status that is an error."""
     status, code = error.status_code, _code_of(as_object(error.body))
     kind = _BY_STATUS.get(status) or (ModelUnavailable if status >= _SERVER_FAILED else ModelRejected)
+    if kind is ModelRejected and (_BY_CODE.get(code or "") is ContextOverflow or _TOO_LONG.search(_words(error))):
+        kind = ContextOverflow
     headers = error.response.headers
     should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
     return kind(
-        f"{source.address} answered {status}: {source.quote(_words(error))}{_advice(kind, status, code)}",
+        f"{source.address} answered {status}: {source.quote(_words(error))}{_advice(kind, status)}",
         model=source.model,
         status=status,
         code=code,
@@ -129,7 +133,7 @@ def reported(error: Mapping[str, Any], source: Source, request_id: str | None) -
     kind = next((_BY_CODE[name] for name in names if name in _BY_CODE), ModelBroke)
     return kind(
         f"the provider reports {code or 'an error'}: {source.quote(as_text(error.get('message')))}"
-        f"{_advice(kind, None, code)}",
+        f"{_advice(kind, None)}",
         model=source.model,
         code=code,
         request_id=request_id,
@@ -220,8 +224,8 @@ def _words(error: openai.APIStatusError) -> str:
     return as_text(body.get("message")) or as_text(body.get("detail")) or str(error.body or "nothing")
 
 
-def _advice(kind: type[ModelError], status: int | None, code: str | None) -> str:
-    if code in _TOO_LONG:
+def _advice(kind: type[ModelError], status: int | None) -> str:
+    if kind is ContextOverflow:
         return " (set WindowSettings(max_tokens=…) to the size of the model's context window)"
     if kind is ModelUnauthorized:
         return " (check OPENAI_API_KEY or api_key)"

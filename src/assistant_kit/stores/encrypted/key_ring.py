@@ -20,10 +20,10 @@ from assistant_kit.protocols.store import Append, Lease, NewRecord, UserStore
 from assistant_kit.stores.encrypted.aead import KEY_BYTES
 from assistant_kit.stores.encrypted.data_keys import DataKey, DataKeys
 
-RESERVED: Final = "assistant_kit:"
+RESERVED: Final = "assistant_kit:keys"
 """How names begin that callers may not use."""
 
-RING: Final = f"{RESERVED}keys"
+RING: Final = RESERVED
 
 _CACHED: Final = 1000
 """Users whose keys are kept in memory."""

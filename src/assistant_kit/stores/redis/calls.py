@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from assistant_kit.audit_chain import AuditNote
-from assistant_kit.stores._worker import Group, Job
+from assistant_kit.worker_thread import Group, Job
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 from redis.exceptions import RedisError
 
 from assistant_kit.errors import StoreUnavailable
-from assistant_kit.stores._worker import Duties, Ended, Group, Worker
 from assistant_kit.stores.redis.calls import Answering, Call, Question, Reply
 from assistant_kit.stores.redis.failures import store_error
 from assistant_kit.stores.redis.server import Server, Terms
+from assistant_kit.worker_thread import Duties, Ended, Group, Worker
 
 T = TypeVar("T")
 

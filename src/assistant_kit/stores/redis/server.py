@@ -10,12 +10,12 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as NotInTime
 
 from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreTooNew
-from assistant_kit.stores._worker import Group
 from assistant_kit.stores.redis.address import Address, Wire
 from assistant_kit.stores.redis.calls import Answering, Call, Question, Reply
 from assistant_kit.stores.redis.chain_heads import ENTRY_BYTES, ChainHeads
 from assistant_kit.stores.redis.durability import Durability, must_wait_for_disk
 from assistant_kit.stores.redis.scripts import VERSION, opening, script, scripts
+from assistant_kit.worker_thread import Group
 
 _WAIT: Final = 0.5  # of the time after which the connection gives up: so it is the server that says that it waited
 

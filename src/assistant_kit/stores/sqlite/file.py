@@ -12,11 +12,11 @@ from typing import Any, Final, TypeVar
 from anyio import CancelScope
 
 from assistant_kit.errors import StoreError, StoreUnavailable
-from assistant_kit.stores._worker import Duties, Ended, Group, Job, Worker
 from assistant_kit.stores.sqlite.failures import FOREIGN, store_error
 from assistant_kit.stores.sqlite.lending import LentConnection, Loan
 from assistant_kit.stores.sqlite.place import Opened, Place
 from assistant_kit.stores.sqlite.schema import Setup, open_connection
+from assistant_kit.worker_thread import Duties, Ended, Group, Job, Worker
 
 T = TypeVar("T")
 W = TypeVar("W")

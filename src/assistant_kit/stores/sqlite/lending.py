@@ -11,8 +11,8 @@ from threading import Lock, RLock
 from typing import Any, Final, Generic, NoReturn, TypeVar, cast
 from weakref import WeakSet
 
-from assistant_kit.stores._worker import Waiter, wake
 from assistant_kit.stores.sqlite.schema import TABLES
+from assistant_kit.worker_thread import Waiter, wake
 
 W = TypeVar("W")
 

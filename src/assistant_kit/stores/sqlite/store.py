@@ -10,11 +10,11 @@ from urllib.parse import unquote
 from assistant_kit.errors import ConfigurationError, UnknownStore
 from assistant_kit.protocols.store import TurnState, Unfinished, UserStore
 from assistant_kit.stores._rules import Clock, check_name
-from assistant_kit.stores._worker import Job
 from assistant_kit.stores.sqlite import reading
 from assistant_kit.stores.sqlite.file import JournalFile
 from assistant_kit.stores.sqlite.schema import Setup, Synchronous
 from assistant_kit.stores.sqlite.user_store import SQLiteUserStore
+from assistant_kit.worker_thread import Job
 
 _SCHEME: Final = "sqlite:///"
 

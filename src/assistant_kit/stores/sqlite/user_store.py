@@ -19,9 +19,9 @@ from assistant_kit.stores._rules import (
     check_transaction,
     check_ttl,
 )
-from assistant_kit.stores._worker import Job
 from assistant_kit.stores.sqlite import chain, erasure, history, journal, reading
 from assistant_kit.stores.sqlite.file import JournalFile
+from assistant_kit.worker_thread import Job
 
 
 class SQLiteUserStore:

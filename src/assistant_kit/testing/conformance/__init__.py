@@ -1,12 +1,23 @@
 """The suites that every implementation of a protocol passes: ours, and yours.
 
-`store.StoreConformance` is for stores; its docstring has an example. The suites need pytest, and anyio's pytest plugin.
+`store.StoreConformance` is for stores, `index.IndexConformance` for search indexes; their docstrings have examples. The
+suites need pytest, and anyio's pytest plugin.
 """
 
 import pytest
 
 # A failed assert shows its values only in modules that pytest knows before they are imported.
 pytest.register_assert_rewrite(
+    f"{__name__}.index_concurrency",
+    f"{__name__}.index_deletion",
+    f"{__name__}.index_filters",
+    f"{__name__}.index_isolation",
+    f"{__name__}.index_nearest",
+    f"{__name__}.index_pages",
+    f"{__name__}.index_places",
+    f"{__name__}.index_puts",
+    f"{__name__}.index_words",
+    f"{__name__}.index_workbench",
     f"{__name__}.store_audit",
     f"{__name__}.store_concurrency",
     f"{__name__}.store_contention",

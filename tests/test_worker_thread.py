@@ -5,7 +5,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from assistant_kit.stores._worker import MAX_GROUP, Duties, Ended, Group, Job, Worker
+from assistant_kit.worker_thread import MAX_GROUP, Duties, Ended, Group, Job, Worker
 
 pytestmark = pytest.mark.anyio
 

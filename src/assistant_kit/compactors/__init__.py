@@ -1,0 +1,1 @@
+"""What makes room in a full context window, one choice a file."""

@@ -1,0 +1,1 @@
+"""Where memories live, and what learns them."""

@@ -1,0 +1,1 @@
+"""What chooses tools when not all of them fit: by their words, and by vectors."""

@@ -1,0 +1,185 @@
+"""What is shown of a conversation: summaries, cleared results, results that refer to an earlier one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assistant_kit.conversation import measure, summary_message, turns_of
+from assistant_kit.entries import Compacted, Entry, ModelResponded, Summary, ToolFinished, TurnStarted
+from assistant_kit.messages import AssistantMessage, Text, ToolAnswer, ToolCall, text_of, user_message
+from assistant_kit.token_counters.upper_bound import UpperBound
+from assistant_kit.turns import Turn
+from assistant_kit.usage import Usage
+from assistant_kit.view import View, alone, cleared, continued, in_progress, refers, view_of
+from tests.journals import Journal, check_well_formed, journals
+
+COUNTER = UpperBound()
+LONG, SHORT = "rain " * 90, "rain"
+
+
+def compacted(
+    before: int = 0, *, summaries: Sequence[str] = (), cleared_turn: str = "", cleared_step: int = 0
+) -> Compacted:
+    return Compacted(
+        turn="t",
+        key="compact/1",
+        before=before,
+        summaries=tuple(Summary(text=text, first=1, last=before) for text in summaries),
+        cleared_turn=cleared_turn,
+        cleared_step=cleared_step,
+        strategy="test",
+        usage=Usage(),
+    )
+
+
+def asking(name: str, *results: str, arguments: str = "{}", seq: int = 0, kept: str = "") -> Turn:
+    """A turn that calls a tool once a step, and then answers."""
+    entries: list[Entry] = [TurnStarted(turn=name, input=user_message("hello"))]
+    for step, result in enumerate(results, start=1):
+        call = ToolCall(call_id=f"{name}{step}", name="weather", arguments=arguments)
+        entries.append(ModelResponded(turn=name, step=step, model="m", items=(call,), usage=Usage()))
+        entries.append(
+            ToolFinished(
+                turn=name,
+                key=f"{step}.0",
+                call_id=call.call_id,
+                tool="weather",
+                outcome="ok",
+                content=(Text(text=result),),
+                kept=kept,
+            )
+        )
+    said = (AssistantMessage(text="done"),)
+    entries.append(ModelResponded(turn=name, step=len(results) + 1, model="m", items=said, usage=Usage()))
+    return replace(turns_of([measure(entry, COUNTER) for entry in entries], COUNTER)[0], seq=seq)
+
+
+def results_in(turns: Sequence[Turn]) -> list[str]:
+    items = [item for turn in turns for block in turn.blocks for item in block.items]
+    return [text_of(item.content) for item in items if isinstance(item, ToolAnswer)]
+
+
+def shown(view: View) -> list[str]:
+    """The results of a view: `long`, `short`, or the first words of what stands in their place."""
+    names = {LONG: "long", SHORT: "short"}
+    return [names.get(text, " ".join(text.split()[:4])) for text in results_in(view.shown)]
+
+
+def test_a_conversation_is_shown_as_it_is_until_it_is_compacted() -> None:
+    turns = [asking("a", LONG), asking("b", SHORT)]
+    view = view_of(turns, COUNTER)
+    assert view.shown == view.turns == tuple(turns)
+    assert view.tokens == view.full == sum(turn.tokens for turn in turns)
+    assert not view.refers
+
+
+def test_turns_that_were_left_out_stay_out_and_summaries_stand_in_for_them() -> None:
+    turns = [asking("a", seq=1), asking("b", seq=4), asking("c", seq=7)]
+    view = view_of(turns, COUNTER, compacted=compacted(4, summaries=["Ann said hello.", "Twice."]))
+    assert [turn.turn for turn in view.shown] == ["b", "c"]
+    first, second, *rest = view.items
+    assert (first, second) == tuple(
+        summary_message(Summary(text=text, first=1, last=4)) for text in ("Ann said hello.", "Twice.")
+    )
+    assert rest == [item for turn in turns[1:] for block in turn.blocks for item in block.items]
+    assert view.tokens == view.summaries.tokens + sum(turn.tokens for turn in turns[1:])
+
+
+def test_results_are_cleared_before_a_step_of_a_turn() -> None:
+    turns = [asking("a", LONG, SHORT), asking("b", LONG, LONG + "!"), asking("c", LONG + "?")]
+    view = view_of(turns, COUNTER, compacted=compacted(cleared_turn="b", cleared_step=2))
+    assert shown(view)[:3] == ["[This result was cleared", "short", "[This result was cleared"]
+    assert results_in(view.shown)[3:] == [LONG + "!", LONG + "?"]
+    assert view.refers
+    assert "a/1.0" in results_in(view.shown)[0]
+    assert view.tokens == sum(turn.tokens for turn in view.shown) < sum(turn.tokens for turn in turns)
+
+
+def test_nothing_is_cleared_when_the_turn_that_is_named_has_left() -> None:
+    turns = [asking("b", LONG)]
+    assert shown(view_of(turns, COUNTER, compacted=compacted(cleared_turn="a", cleared_step=9))) == ["long"]
+
+
+def test_everything_before_the_turn_in_progress_is_cleared_when_that_is_named() -> None:
+    turns = [asking("a", LONG), asking("b", LONG + "!")]
+    clearing = compacted(cleared_turn="c", cleared_step=2)
+    view = view_of(turns, COUNTER, compacted=clearing, now="c")
+    assert shown(view) == ["[This result was cleared"] * 2
+    assert alone(view, COUNTER) == view.shown
+    now = asking("c", LONG + "?", LONG + "??")
+    after = continued(view, [now], COUNTER)
+    assert after.shown == view_of([*turns, now], COUNTER, compacted=clearing).shown
+
+
+def test_the_same_result_of_the_same_call_is_shown_once() -> None:
+    turns = [
+        asking("a", LONG),
+        asking("b", LONG),
+        asking("c", LONG, arguments='{"city":"Oslo"}'),
+        asking("d", SHORT, SHORT),
+    ]
+    view = view_of(turns, COUNTER)
+    assert shown(view) == ["long", "[The same result as", "long", "short", "short"]
+    assert view.full == sum(turn.tokens for turn in turns)
+    assert view.tokens == sum(turn.tokens for turn in view.shown) < view.full
+    assert not view.refers
+    assert alone(view, COUNTER) == tuple(turns)
+
+
+def test_a_result_is_shown_again_when_the_one_it_referred_to_has_left_or_was_cleared() -> None:
+    turns = [asking("a", LONG, seq=1), asking("b", LONG, seq=5)]
+    assert shown(view_of(turns, COUNTER, compacted=compacted(5))) == ["long"]
+    assert shown(view_of(turns, COUNTER, compacted=compacted(cleared_turn="b"))) == [
+        "[This result was cleared",
+        "long",
+    ]
+
+
+def test_the_turn_in_progress_refers_to_what_stands_before_it() -> None:
+    view = view_of([asking("a", LONG)], COUNTER)
+    now = asking("b", LONG, LONG + "!")
+    assert results_in([in_progress(view, now, COUNTER)])[0].startswith("[The same result")
+    clearing = view_of([], COUNTER, compacted=compacted(cleared_turn="b", cleared_step=2))
+    assert results_in([in_progress(clearing, now, COUNTER)])[1] == LONG + "!"
+    assert results_in([in_progress(clearing, now, COUNTER)])[0].startswith("[This result was cleared")
+
+
+def test_a_result_of_which_only_a_part_is_shown_can_be_read_again() -> None:
+    assert refers(asking("a", SHORT, kept="k"))
+    assert view_of([asking("a", SHORT, kept="k")], COUNTER).refers
+    assert not refers(asking("a", SHORT))
+
+
+def test_clearing_leaves_short_results_and_is_done_once() -> None:
+    turn = asking("a", LONG, SHORT, LONG + "!")
+    once = cleared(turn, COUNTER)
+    assert results_in([once])[1] == SHORT
+    assert cleared(once, COUNTER) == once
+    assert results_in([cleared(turn, COUNTER, before_step=3)])[2] == LONG + "!"
+    assert cleared(turn, COUNTER, before_step=0) is turn
+
+
+@given(journal=journals(), place=st.integers(0, 6), step=st.integers(0, 4), first=st.integers(0, 30))
+def test_a_view_is_whole_in_order_and_the_same_however_it_came_about(
+    journal: Journal, place: int, step: int, first: int
+) -> None:
+    numbered = [replace(measured, seq=seq) for seq, measured in enumerate(journal.entries, start=1)]
+    turns = turns_of(numbered, COUNTER)
+    name = turns[min(place, len(turns) - 1)].turn if turns else ""
+    entry = compacted(first, summaries=["before"], cleared_turn=name, cleared_step=step)
+    view = view_of(turns, COUNTER, compacted=entry)
+    assert [turn.turn for turn in view.shown] == [turn.turn for turn in turns if turn.seq >= first]
+    check_well_formed(tuple(view.items))
+    assert view.tokens <= view.full
+    assert view.tokens == view.summaries.tokens + sum(turn.tokens for turn in view.shown)
+    grown = view_of([], COUNTER, compacted=entry)
+    for turn in view.turns:
+        before = tuple(grown.items)
+        grown = continued(grown, [turn], COUNTER)
+        if turn.turn != name:  # only then is it known up to where results are cleared
+            assert tuple(grown.items)[: len(before)] == before or name in {one.turn for one in view.turns}
+    if name not in {turn.turn for turn in view.turns[1:]}:
+        assert tuple(grown.items) == tuple(view.items)
+        assert (grown.tokens, grown.full) == (view.tokens, view.full)

@@ -1,0 +1,1 @@
+"""Our counts of whole requests beside those of OpenAI's own renderer."""
