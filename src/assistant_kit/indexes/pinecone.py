@@ -1,0 +1,327 @@
+"""Passages in an index of Pinecone, found by their vectors alone. Needs the extra `pinecone`."""
+
+import heapq
+import json
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from anyio import to_thread
+
+from assistant_kit.errors import InputError, MissingDependency, StoreError, StoreUnavailable
+from assistant_kit.indexes._rules import (
+    Space,
+    check_deletable,
+    check_limit,
+    check_owner,
+    check_vector,
+    fits,
+    is_storable,
+    known,
+    latest,
+    settled,
+    space_of,
+)
+from assistant_kit.protocols.embedder import Vector
+from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
+
+try:
+    from pinecone.errors.exceptions import (
+        PineconeConnectionError,
+        PineconeError,
+        PineconeTimeoutError,
+        ServiceError,
+    )
+    from pinecone.index import Index
+except ImportError as _missing:
+    raise MissingDependency("pinecone", "pinecone") from _missing
+
+T = TypeVar("T")
+
+MAX_NAME: Final = 255
+"""Bytes of an owner or an id: Pinecone takes 512 ASCII characters, and two of them stand for a byte."""
+
+MAX_METADATA: Final = 40 * 1024
+"""Bytes of what is kept beside a vector, the text included: https://docs.pinecone.io/reference/api/database-limits."""
+
+_MOST: Final = 10_000  # matches of a query
+_BATCH: Final = 100  # vectors of a request
+_ADDRESS: Final = 6000  # characters of ids in one address
+_SPACE: Final = ("assistant_kit", "space")  # a namespace that is no owner's, and its only record
+
+
+class PineconeIndex:
+    """Passages in the Pinecone index of `index`, which has a dimension and the metric `cosine` or `dotproduct`.
+
+    Each owner has a namespace. The client object stays yours: it is not closed here, and its timeout bounds every
+    request. Blocking calls run in threads, one at a time, so that event loops may share an index. Pinecone shows what
+    was put only after a while, and takes more than 100 passages in several requests: see docs/search-servers.md.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._all = _Records(index)
+
+    def __repr__(self) -> str:
+        return f"PineconeIndex({self._all.client.host!r})"
+
+    def for_owner(self, owner: str) -> OwnedIndex:
+        """Return the handle through which alone the passages of `owner` are reached. Raises InputError."""
+        check_owner(owner)
+        return _OwnedPinecone(self._all, owner)
+
+    async def open(self, *, embedder: str = "", dimensions: int | None = None) -> None:
+        """Compare the index with the vectors of `embedder`. Raises IndexMismatch, StoreError."""
+        given = Space(embedder=embedder, dimensions=dimensions)
+        await self._all.ask(lambda: self._all.open(given))
+
+    async def owners(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
+        """Return owners of passages behind `after`, in the order of their UTF-8 bytes. Looks at all owners."""
+        check_limit(limit)
+        return await self._all.ask(
+            lambda: heapq.nsmallest(limit, (owner for owner in self._all.owners() if owner > after))
+        )
+
+    async def aclose(self) -> None:
+        """Do nothing: the client object is its owner's."""
+
+
+class _Records:
+    """What is asked of Pinecone. All methods but `ask` block."""
+
+    def __init__(self, client: Index) -> None:
+        self.client: Index = client
+        self.place: str = f"Pinecone index {client.host}"
+        self.kept: Space = Space()
+        self.opened: Space = Space()
+        self._lock = Lock()
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """Do something in a thread, one at a time. Raises StoreError."""
+        try:
+            return await to_thread.run_sync(self._alone, work)
+        except (PineconeConnectionError, PineconeTimeoutError, ServiceError) as error:
+            raise StoreUnavailable(f"{self.place} cannot be reached: {error!r}") from error
+        except PineconeError as error:
+            raise StoreError(f"{self.place} refuses what was asked: {error!r}") from error
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            if self.kept.dimensions is None:
+                self.look()
+            return work()
+
+    def look(self) -> None:
+        """Learn what the index keeps: its dimension, and the embedder that was noted."""
+        found = self.fetch(_SPACE[0], [_SPACE[1]]).get(_SPACE[1])
+        embedder: str = "" if found is None else found.metadata["embedder"]
+        self.kept = Space(embedder=embedder, dimensions=self.client.describe_index_stats().dimension)
+
+    def open(self, given: Space) -> None:
+        self.look()
+        settled(self.place, kept=self.kept, given=given)
+        self.opened = given
+
+    def settle(self, passages: Sequence[Passage]) -> None:
+        """See that the index takes these vectors, and note their embedder. Raises InputError, IndexMismatch."""
+        if not self.kept.embedder:
+            self.look()
+        space = space_of(passages, place=self.place, kept=self.kept, opened=self.opened)
+        if space != self.kept and any(one.vector is not None for one in passages):
+            noted = {"id": _SPACE[1], "values": self.anywhere(), "metadata": {"embedder": space.embedder}}
+            self.client.upsert(vectors=[noted], namespace=_SPACE[0])
+            self.kept = space
+
+    def anywhere(self) -> list[float]:
+        """Return a vector for what has none, as Pinecone keeps nothing without one."""
+        return [1.0, *[0.0] * ((self.kept.dimensions or 1) - 1)]
+
+    def owners(self) -> Iterator[str]:
+        token: str | None = None
+        while True:
+            page = self.client.list_namespaces_paginated(limit=_BATCH, pagination_token=token)
+            yield from (_named(one.name) for one in page.namespaces if one.name != _SPACE[0] and one.record_count)
+            token = page.pagination.next if page.pagination else None
+            if not token:
+                return
+
+    def names(self, namespace: str) -> Iterator[str]:
+        """Yield the ids of passages."""
+        token: str | None = None
+        while True:
+            page = self.client.list_paginated(namespace=namespace, limit=_BATCH, pagination_token=token)
+            yield from (_named(one.id) for one in page.vectors if one.id is not None)
+            token = page.pagination.next if page.pagination else None
+            if not token:
+                return
+
+    def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, Any]:
+        """Return records by their ids; they stand in the address, which has a length."""
+        found: dict[str, Any] = {}
+        for some in _portions(ids):
+            found |= self.client.fetch(ids=some, namespace=namespace).vectors
+        return found
+
+
+class _OwnedPinecone:
+    """The passages of one owner: those of a namespace."""
+
+    def __init__(self, records: _Records, owner: str) -> None:
+        self._all = records
+        self._namespace = _coded(owner)
+
+    async def put(self, passages: Sequence[Passage]) -> None:
+        chosen = latest(passages)
+
+        def work() -> None:
+            self._all.settle(chosen)
+            vectors = [self._record(one) for one in chosen]
+            for start in range(0, len(vectors), _BATCH):
+                self._all.client.upsert(vectors=vectors[start : start + _BATCH], namespace=self._namespace)
+
+        await self._all.ask(work)
+
+    async def get(self, ids: Sequence[str]) -> Sequence[Passage]:
+        return await self._all.ask(lambda: self._get(known(ids)))
+
+    async def keywords(self, query: str, *, limit: int = 10, where: Where | None = None) -> Sequence[Hit]:
+        del query, where
+        check_limit(limit)
+        return []
+
+    async def nearest(self, vector: Vector, *, limit: int = 10, where: Where | None = None) -> Sequence[Hit]:
+        check_limit(limit)
+        asked = _filter(where)
+
+        def work() -> list[Hit]:
+            check_vector(vector, self._all.kept.dimensions)
+            if asked is None:
+                return []
+            found = self._all.client.query(
+                vector=vector.tolist(),
+                top_k=min(limit, _MOST),
+                namespace=self._namespace,
+                filter=asked,
+                include_metadata=True,
+            )
+            return [Hit(passage=_passage(one.metadata, None), score=one.score) for one in found.matches]
+
+        return await self._all.ask(work)
+
+    async def page(self, *, limit: int = 100, after: str = "", where: Where | None = None) -> Sequence[Passage]:
+        check_limit(limit)
+
+        def work() -> list[Passage]:
+            names = sorted(name for name in self._all.names(self._namespace) if name > after)
+            found: list[Passage] = []
+            for start in range(0, len(names), _BATCH):
+                found += [one for one in self._get(names[start : start + _BATCH]) if fits(one, where)]
+                if len(found) >= limit:
+                    break
+            return found[:limit]
+
+        return await self._all.ask(work)
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        return await self._all.ask(lambda: self._delete([one.id for one in self._get(known(ids))]))
+
+    async def delete_where(self, where: Where) -> int:
+        check_deletable(where)
+
+        def work() -> int:
+            names = list(self._all.names(self._namespace))
+            return self._delete([one.id for one in self._get(names) if fits(one, where)])
+
+        return await self._all.ask(work)
+
+    async def erase(self) -> int:
+        def work() -> int:
+            count = sum(1 for _ in self._all.names(self._namespace))
+            if count:
+                self._all.client.delete_namespace(name=self._namespace)
+            return count
+
+        return await self._all.ask(work)
+
+    def _get(self, names: Sequence[str]) -> list[Passage]:
+        coded = {name: _coded(name) for name in names if len(name.encode()) <= MAX_NAME}
+        found = self._all.fetch(self._namespace, list(coded.values()))
+        records = [found[code] for code in coded.values() if code in found]
+        return [_passage(record.metadata, record.values) for record in records]
+
+    def _delete(self, names: Sequence[str]) -> int:
+        for start in range(0, len(names), _BATCH):
+            ids = [_coded(name) for name in names[start : start + _BATCH]]
+            self._all.client.delete(ids=ids, namespace=self._namespace)
+        return len(names)
+
+    def _record(self, passage: Passage) -> dict[str, Any]:
+        metadata = {
+            "id": passage.id,
+            "text": passage.text,
+            "source": passage.source,
+            "at": passage.at,
+            "labels": [_label(name, value) for name, value in passage.labels.items()],
+            "has_vector": passage.vector is not None,
+        }
+        size = len(json.dumps(metadata, ensure_ascii=False).encode())
+        if size > MAX_METADATA:
+            raise InputError(f"passage {passage.id!r} has {size} bytes, and Pinecone keeps {MAX_METADATA}: cut it")
+        values = self._all.anywhere() if passage.vector is None else passage.vector.tolist()
+        return {"id": _coded(passage.id), "values": values, "metadata": metadata}
+
+
+def _filter(where: Where | None) -> dict[str, Any] | None:
+    """Return a filter as Pinecone has it; None for one that nothing passes, as it asks for what cannot be stored."""
+    conditions: list[dict[str, Any]] = [{"has_vector": {"$eq": True}}]
+    if where is not None:
+        texts = [("labels", "$in", _label(name, value)) for name, value in where.labels.items()]
+        if where.source is not None:
+            texts.append(("source", "$eq", where.source))
+        if not all(is_storable(text) for _, _, text in texts):
+            return None
+        conditions += [{field: {sign: [text] if sign == "$in" else text}} for field, sign, text in texts]
+        bounds = {"$gte": where.since, "$lte": where.until}
+        conditions += [{"at": {sign: bound}} for sign, bound in bounds.items() if bound is not None]
+    return {"$and": conditions}
+
+
+def _label(name: str, value: object) -> str:
+    """Return a label as text, so that of True, 1 and "1" none is taken for another."""
+    return json.dumps([name, value], ensure_ascii=False)
+
+
+def _passage(metadata: Mapping[str, Any] | None, values: Sequence[float] | None) -> Passage:
+    kept = metadata or {}
+    return Passage(
+        id=kept["id"],
+        text=kept["text"],
+        source=kept["source"],
+        at=kept["at"],
+        labels=dict(json.loads(label) for label in kept["labels"]),
+        vector=array("f", values) if values and kept["has_vector"] else None,
+    )
+
+
+def _coded(name: str) -> str:
+    """Return a name in ASCII. Raises InputError for one that is too long then."""
+    raw = name.encode()
+    if len(raw) > MAX_NAME:
+        raise InputError(f"Pinecone keeps names of up to {MAX_NAME} bytes, and {name[:20]!r}… has {len(raw)}")
+    return raw.hex()
+
+
+def _named(coded: str) -> str:
+    return bytes.fromhex(coded).decode()
+
+
+def _portions(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Yield ids in portions that fit an address."""
+    portion: list[str] = []
+    for one in ids:
+        if portion and (len(portion) == _BATCH or sum(map(len, portion)) + len(one) > _ADDRESS):
+            yield portion
+            portion = []
+        portion.append(one)
+    if portion:
+        yield portion

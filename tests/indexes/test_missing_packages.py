@@ -1,0 +1,32 @@
+import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+
+import pytest
+
+from assistant_kit.errors import MissingDependency
+
+
+@pytest.mark.parametrize(
+    ("index", "module", "package", "extra"),
+    [
+        ("postgres", "psycopg", "psycopg", "pgvector"),
+        ("qdrant", "qdrant_client", "qdrant-client", "qdrant"),
+        ("weaviate", "weaviate", "weaviate-client", "weaviate"),
+        ("pinecone", "pinecone.index", "pinecone", "pinecone"),
+    ],
+)
+def test_without_its_package_an_index_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, index: str, module: str, package: str, extra: str
+) -> None:
+    found = find_spec(f"assistant_kit.indexes.{index}")
+    assert found
+    assert found.origin
+    again = spec_from_file_location(f"{index}_again", found.origin)
+    assert again
+    assert again.loader
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(MissingDependency) as caught:
+        again.loader.exec_module(module_from_spec(again))
+
+    assert (caught.value.package, caught.value.extra) == (package, extra)
