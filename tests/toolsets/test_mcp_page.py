@@ -11,6 +11,7 @@ from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.tool_spec import keyed
 from assistant_kit.toolsets.mcp import MCPServer
 from tests.toolsets.servers.control import command, context
+from tests.toolsets.servers.task_desk import task_desk
 from tests.toolsets.servers.tool_server import make_server
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +27,18 @@ def targets() -> list[MCPServer]:
 
 async def test_targets_are_named() -> None:
     assert [server.name for server in targets()] == ["files", "tools.example"]
+
+
+async def test_long_tasks_get_more_time() -> None:
+    with task_desk("2026-07-28") as desk:
+        desk.at_once = {"status": "completed", "result": {"content": [{"type": "text", "text": "built"}]}}
+        url = desk.url
+        # --8<-- [start:tasks]
+        builds = MCPServer(url, name="builds", call_timeout=3600.0)
+        # --8<-- [end:tasks]
+        async with builds:
+            assert {(spec.timeout, spec.reconciles) for spec in await builds.tools()} == {(3600.0, True)}
+            assert text_of((await builds.call("build", {}, context("build"))).content) == "built"
 
 
 async def test_effects_are_declared() -> None:

@@ -19,6 +19,7 @@ from mcp.types import ToolListChangedNotification
 from pydantic import ValidationError
 
 from assistant_kit.toolsets._mcp_stdio import CannotStart
+from assistant_kit.toolsets._mcp_tasks import ADVERTISED, offered
 from assistant_kit.toolsets._mcp_tools import Catalog, Terms, catalog, fetch_tools
 
 EXIT_TIMEOUT = 3.0  # seconds to say good-bye to a server
@@ -81,7 +82,7 @@ class Link:
         """Read the tools anew. Raises what the SDK raises."""
         self.stale = False  # before reading: a change meanwhile counts
         try:
-            self.catalog = catalog(await fetch_tools(self.client), self._terms)
+            self.catalog = await self._read_tools(self.client)
         except BaseException:
             self.stale = True
             raise
@@ -112,9 +113,11 @@ class Link:
         try:
             async with (
                 opening.held,
-                Client(opening.server, mode=mode, cache=None, message_handler=self._hear) as client,
+                Client(
+                    opening.server, mode=mode, cache=None, message_handler=self._hear, extensions=[ADVERTISED]
+                ) as client,
             ):
-                self.catalog = catalog(await fetch_tools(client), self._terms)
+                self.catalog = await self._read_tools(client)
                 self.client, self.mode = client, mode
                 self._scope.deadline = inf
                 self.ready.set()
@@ -123,6 +126,9 @@ class Link:
         except* Exception as group:  # noqa: BLE001  (of a connection; whoever waits for it gets it)
             failure = _cause(group)
         return failure
+
+    async def _read_tools(self, client: Client) -> Catalog:
+        return catalog(await fetch_tools(client), self._terms, offered(client.server_capabilities))
 
     async def _hear(self, message: IncomingMessage) -> None:
         if isinstance(message, ToolListChangedNotification):

@@ -11,6 +11,7 @@ from mcp.types import METHOD_NOT_FOUND, Tool
 
 from assistant_kit.messages import JsonObject
 from assistant_kit.tool_spec import Effect, ToolSpec
+from assistant_kit.toolsets._mcp_tasks import Offered, to_be_asked_for
 
 NAME_LIMIT = 64  # characters; with the alphabet below the rule of OpenAI's API for function names
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
@@ -30,10 +31,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One tool: `name` is what the server calls it, `spec.name` what the model calls it."""
+    """One tool: `name` is what the server calls it, `spec.name` what the model calls it.
+
+    `as_task`: the server is asked to carry its calls out as tasks.
+    """
 
     name: str
     spec: ToolSpec
+    as_task: bool = False
 
 
 Catalog = Mapping[str, Offer]
@@ -59,13 +64,13 @@ async def fetch_tools(client: Client) -> list[Tool]:
         seen.add(cursor)
 
 
-def catalog(tools: Sequence[Tool], terms: Terms) -> Catalog:
-    """Describe a server's tools; of two with one name the first counts."""
+def catalog(tools: Sequence[Tool], terms: Terms, offered: Offered = "no") -> Catalog:
+    """Describe a server's tools; of two with one name the first counts. `offered`: which calls may become tasks."""
     by_name: dict[str, Tool] = {}
     for tool in tools:
         by_name.setdefault(tool.name, tool)
     return {
-        model_name: Offer(name=name, spec=_spec(model_name, by_name[name], terms))
+        model_name: _offer(model_name, by_name[name], terms, offered)
         for name, model_name in model_names(by_name).items()
     }
 
@@ -100,7 +105,13 @@ def _marked(legal: str, name: str, digits: int) -> str:
     return legal[: NAME_LIMIT - len(mark)] + mark
 
 
-def _spec(model_name: str, tool: Tool, terms: Terms) -> ToolSpec:
+def _offer(model_name: str, tool: Tool, terms: Terms, offered: Offered) -> Offer:
+    as_task = to_be_asked_for(tool, offered)
+    spec = _spec(model_name, tool, terms, reconciles=as_task or offered == "any")
+    return Offer(name=tool.name, spec=spec, as_task=as_task)
+
+
+def _spec(model_name: str, tool: Tool, terms: Terms, *, reconciles: bool) -> ToolSpec:
     return ToolSpec(
         name=model_name,
         description=tool.description or tool.title or "",
@@ -108,6 +119,7 @@ def _spec(model_name: str, tool: Tool, terms: Terms) -> ToolSpec:
         effect=_effect(model_name, tool, terms),
         timeout=terms.call_timeout,
         needs_approval=_needs_approval(model_name, tool.name, terms.needs_approval),
+        reconciles=reconciles,
         origin=terms.origin,
     )
 

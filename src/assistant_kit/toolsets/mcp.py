@@ -19,23 +19,24 @@ from mcp.types import (
     InputRequiredResult,
     RequestParamsMeta,
 )
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from assistant_kit.errors import ConfigurationError, OutcomeUnknown, ToolError, ToolsetError
-from assistant_kit.messages import Json, JsonObject
+from assistant_kit.messages import Json, JsonObject, Text
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.tool_spec import Effect, ToolSpec, may_repeat
 from assistant_kit.toolsets._mcp_delivery import delivery_of
 from assistant_kit.toolsets._mcp_link import Link
 from assistant_kit.toolsets._mcp_results import tool_output
 from assistant_kit.toolsets._mcp_targets import Target, endpoint
+from assistant_kit.toolsets._mcp_task_watch import Failed, Left, Unclear, WatchedTask
+from assistant_kit.toolsets._mcp_tasks import KEEP, Answer, TaskState, call_tool, noted
 from assistant_kit.toolsets._mcp_tools import Offer, Terms
 
 IDEMPOTENCY_KEY = "assistant-kit/idempotency-key"
 """Where a server finds, in the `_meta` of a call, what stays the same when the call is repeated."""
 
 Meta: TypeAlias = Callable[[ToolContext], Mapping[str, Json]]
-_RESULT: TypeAdapter[CallToolResult | InputRequiredResult] = TypeAdapter(CallToolResult | InputRequiredResult)
 
 
 class _Unsent(Exception):
@@ -127,7 +128,7 @@ class MCPServer:
         """Call a tool; `name` is the one of its ToolSpec.
 
         Raises ToolError: as itself when the tool has not run or may be called again, as OutcomeUnknown when it may
-        have run and nobody can tell.
+        have run and nobody can tell. A task that an earlier attempt has left is waited for.
         """
         try:
             return await self._call(name, arguments, context)
@@ -137,6 +138,23 @@ class MCPServer:
             return await self._call(name, arguments, context)
         except _Unsent as error:
             raise ToolError(f"{name} was not called: {self.name} ends as soon as it is called") from error
+
+    async def reconcile(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolOutput | None:  # noqa: ARG002  (of the protocol)
+        """Return the result of a call that a server carries out as a task, once it is there; None when nobody can tell.
+
+        The task is found by the note that the call has left. It is waited for until the deadline of `context`, over
+        interruptions of the connection, and never cancelled.
+        """
+        task_id = noted(context.notes)
+        if task_id is None:
+            return None
+        match await WatchedTask(self._still_connected, task_id).end(self._seconds(context)):
+            case CallToolResult() as result:
+                return tool_output(result)
+            case Failed(words=words):
+                return ToolOutput(content=(Text(text=words),), is_error=True)
+            case _:
+                return None
 
     async def _connected(self) -> Link:
         """Return the connection, made anew when it has ended; whoever comes meanwhile waits for the same attempt."""
@@ -151,6 +169,11 @@ class MCPServer:
             raise ToolsetError(self.name, link.problem) from link.cause
         self._endpoint = replace(self._endpoint, modes=(link.mode,))  # what has worked is not searched for again
         return link
+
+    async def _still_connected(self) -> Link:
+        if self._hosted is None:
+            raise Left
+        return await self._connected()
 
     def _start(self, tasks: TaskGroup) -> Link:
         link = Link(self._endpoint, self._terms)
@@ -186,22 +209,52 @@ class MCPServer:
         offer = link.catalog.get(name)
         if offer is None:
             raise ToolError(f"{self.name} has no tool {name!r}")
-        request = CallToolRequest(params=self._params(offer, arguments, context))
-        seconds = self._seconds(context)
+        found = await self._earlier(offer, context)
+        if found is not None:
+            return found
+        answer = await self._answer(link, offer, self._params(offer, arguments, context), context)
+        if isinstance(answer, InputRequiredResult):
+            raise ToolError(f"{name} asks for input that this application does not give")
+        if isinstance(answer, CallToolResult):
+            return tool_output(answer)
+        return await self._watched(offer, answer, context)
+
+    async def _answer(self, link: Link, offer: Offer, params: CallToolRequestParams, context: ToolContext) -> Answer:
         try:
-            result = await link.client.session.send_request(request, _RESULT, seconds)
+            return await call_tool(link.client, CallToolRequest(params=params), self._seconds(context))
         except MCPError as error:
             raise self._failure(link, offer, error) from error
         except ValidationError as error:
             raise _unknown(offer, "the answer does not follow the protocol") from error
-        if isinstance(result, InputRequiredResult):
-            raise ToolError(f"{name} asks for input that this application does not give")
-        return tool_output(result)
+
+    async def _watched(self, offer: Offer, task: TaskState, context: ToolContext) -> ToolOutput:
+        """Put down the id of the task that carries out a call, and wait for it; cancel it if the call is given up."""
+        watched = WatchedTask(self._still_connected, task.task_id, pause=task.pause)
+        match await watched.end_or_cancel(self._seconds(context), note=context.note):
+            case CallToolResult() as result:
+                return tool_output(result)
+            case Failed(words=words):
+                raise ToolError(f"{offer.spec.name}: {words}")
+            case Unclear(why=why):
+                raise _unknown(offer, why)
+            case _:
+                raise _unknown(offer, "there was no answer in time")
+
+    async def _earlier(self, offer: Offer, context: ToolContext) -> ToolOutput | None:
+        """Return the result of the task that an earlier worker has left to a call that may be made again."""
+        task_id = noted(context.notes)
+        if task_id is None:
+            return None
+        end = await WatchedTask(self._still_connected, task_id).end_or_cancel(self._seconds(context))
+        if end is None:
+            raise _unknown(offer, "there was no answer in time")
+        return tool_output(end) if isinstance(end, CallToolResult) else None
 
     def _params(self, offer: Offer, arguments: JsonObject, context: ToolContext) -> CallToolRequestParams:
         more: Mapping[str, Json] = {} if self._meta is None else self._meta(context)
         meta = cast("RequestParamsMeta", {IDEMPOTENCY_KEY: context.idempotency_key, **more})
-        return CallToolRequestParams(name=offer.name, arguments=dict(arguments), _meta=meta)
+        task = KEEP if offer.as_task else None
+        return CallToolRequestParams(name=offer.name, arguments=dict(arguments), task=task, _meta=meta)
 
     def _seconds(self, context: ToolContext) -> float | None:
         now = anyio.current_time()
