@@ -9,10 +9,15 @@ from itertools import pairwise
 from typing import Any
 
 from assistant_kit.audit_chain import GENESIS, AuditLink, digest_of, link_after
-from assistant_kit.messages import Outcome
+from assistant_kit.entries import ToolFinished
+from assistant_kit.messages import Outcome, text_of
 from assistant_kit.protocols.store import Record
+from assistant_kit.registry import CHILD
 from tests.chaos.orders import DELEGATE, Deed, Promise
-from tests.chaos.turns import Turn, Violation, turns_in
+from tests.chaos.turns import Turn, Violation, check_records, turns_in
+
+KEPT = f"{CHILD}kept:"
+"""What the names of conversations begin with that keep the whole texts of results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +61,36 @@ def judge(evidence: Evidence) -> Verdict:
     turns: list[Turn] = []
     violations: list[Violation] = []
     for (user, conversation), records in evidence.journals.items():
+        if conversation.startswith(KEPT):
+            violations += check_records(f"{user}/{conversation}", records)
+            continue
         found, wrong = turns_in(f"{user}/{conversation}", records)
         turns += found
         violations += wrong
     violations += check_requests(turns, evidence.acknowledged)
     violations += check_deeds(turns, evidence.deeds)
     violations += check_delegated(turns)
+    violations += check_kept(turns, evidence.journals)
     violations += [Violation(blame="broken", text=f"{name} is still leased") for name in evidence.held]
     for user, links in evidence.audited.items():
         journals = {name: records for (owner, name), records in evidence.journals.items() if owner == user}
         violations += check_audit(user, links, journals)
     return Verdict(turns=turns, violations=violations)
+
+
+def check_kept(turns: Iterable[Turn], journals: Mapping[tuple[str, str], Sequence[Record]]) -> Iterator[Violation]:
+    """Check that of each result of which the model reads a part, the whole text is there, and begins and ends so."""
+    for turn in turns:
+        user = turn.conversation.partition("/")[0]
+        for end in turn.entries:
+            if not isinstance(end, ToolFinished) or not end.kept:
+                continue
+            records = journals.get((user, f"{KEPT}{end.kept}"), ())
+            whole = "".join(piece for record in records for piece in json.loads(record.body))
+            first, last = text_of(end.content).split("\n[… ")[0], text_of(end.content).rpartition("…]\n")[2]
+            if not whole or not whole.startswith(first) or not whole.endswith(last):
+                where = f"{turn.conversation} {turn.order.name}: call {end.call_id}"
+                yield Violation(blame="lost", text=f"{where} was cut, and its whole text is not there")
 
 
 def check_requests(turns: Iterable[Turn], acknowledged: Iterable[Acknowledged]) -> Iterator[Violation]:
@@ -165,6 +189,8 @@ def _retell(payload: dict[str, Any], told: dict[str, list[tuple[str, str]]]) -> 
             records += [(record_id, digest) for record_id, _, _, digest in payload["records"]]
         case "rewind":
             del records[payload["to"] :]
+        case "delete":
+            records.clear()
         case _:
             message = f"nothing here does {payload['do']}"
             raise AssertionError(message)

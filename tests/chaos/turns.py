@@ -8,7 +8,10 @@ from typing import Literal, TypeAlias
 
 from assistant_kit.entries import (
     CallResolved,
+    Compacted,
     Entry,
+    MemoriesExtracted,
+    MemoriesRecalled,
     ModelResponded,
     ToolFinished,
     ToolStarted,
@@ -27,6 +30,8 @@ Blame: TypeAlias = Literal["doubled", "lost", "broken"]
 
 
 _PAUSES = ("waiting", "parked")
+_BEHIND = (CallResolved, Compacted, MemoriesExtracted)
+"""Entries that may stand behind the end of their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ class Turn:
     @property
     def outcome(self) -> TurnOutcome | None:
         """How the turn has ended; None while it is open or paused."""
-        last = next(entry for entry in reversed(self.entries) if not isinstance(entry, CallResolved))
+        last = next(entry for entry in reversed(self.entries) if not isinstance(entry, _BEHIND))
         if isinstance(last, TurnFinished) and last.outcome not in _PAUSES:
             return last.outcome
         return None
@@ -112,6 +117,8 @@ def _shown(entry: Entry) -> str:
             return f"{entry.kind} attempt {entry.attempt} by {entry.worker}"
         case TurnFinished():
             return f"{entry.kind} {entry.outcome} {entry.reason}"
+        case Compacted():
+            return f"{entry.kind} {entry.key} before {entry.before}"
         case _:
             return entry.kind
 
@@ -157,7 +164,19 @@ def turns_in(conversation: str, records: Sequence[Record]) -> tuple[list[Turn], 
             wrong.append(_broken(conversation, f"record {record.seq} ({entry.kind}) stands in another turn"))
         else:
             turns[-1].add(entry, record)
+    wrong += check_compactions(conversation, turns)
     return turns, [*wrong, *(found for turn in turns for found in check_turn(turn))]
+
+
+def check_compactions(conversation: str, turns: Sequence[Turn]) -> Iterator[Violation]:
+    """Check that no compaction brings back what an earlier one has left out, and that each has a key of its own."""
+    compactions = [entry for turn in turns for entry in turn.entries if isinstance(entry, Compacted)]
+    for earlier, later in pairwise(compactions):
+        if later.before < earlier.before:
+            yield _broken(conversation, f"{later.key} shows turns that {earlier.key} has left out")
+    for record_id, times in Counter(entry.record_id for entry in compactions).items():
+        if times > 1:
+            yield Violation(blame="doubled", text=f"{conversation}: compaction {record_id} is recorded {times} times")
 
 
 def check_turn(turn: Turn) -> Iterator[Violation]:
@@ -195,17 +214,19 @@ class _Walk:
 
     asked: set[str] = field(default_factory=set[str])
     attempt: int = 1
+    answered: bool = False
     ended: bool = False
 
     def step(self, entry: Entry) -> Iterator[str]:
         """Say what is wrong with the next entry."""
-        if self.ended and not isinstance(entry, CallResolved):
+        if self.ended and not isinstance(entry, _BEHIND):
             yield f"the turn goes on after its end ({entry.kind})"
         match entry:
             case ModelResponded():
                 if self.asked:
                     yield f"step {entry.step} was asked for while {self.asked} were not answered"
                 self.asked |= {call.call_id for call in _calls(entry)}
+                self.answered = True
             case ToolStarted() | ToolFinished():
                 yield from self._call(entry)
             case TurnResumed(attempt=attempt):
@@ -215,6 +236,18 @@ class _Walk:
             case TurnFinished(outcome=outcome):
                 self.ended = outcome not in _PAUSES
                 self.attempt = 1 if outcome == "parked" else self.attempt
+            case _:
+                yield from self._around(entry)
+
+    def _around(self, entry: Entry) -> Iterator[str]:
+        """Say what is wrong with the place of an entry that belongs to no step."""
+        match entry:
+            case MemoriesRecalled() if self.answered:
+                yield "memories were recalled after the first answer"
+            case Compacted(key=key) if key.startswith("compact/after/") != self.ended:
+                yield f"{key} stands {'behind' if self.ended else 'before'} the end of the turn"
+            case MemoriesExtracted() if not self.ended:
+                yield "something was learned from a turn that had not ended"
             case _:
                 pass
 

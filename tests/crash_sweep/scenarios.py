@@ -1,6 +1,6 @@
 """What is done in the crash sweep: some orders, in one conversation, by a client who does not give up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -8,14 +8,20 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from assistant_kit.assistant import Assistant
-from assistant_kit.errors import ApprovalPending, InputError, Interrupted
+from assistant_kit.entries import Compacted, Entry, ToolFinished
+from assistant_kit.errors import ApprovalPending, ConversationNotFound, InputError, Interrupted
 from assistant_kit.run.options import RunOptions
 from assistant_kit.run.result import Result
 from assistant_kit.run.stream import RunStream
+from assistant_kit.settings import WindowSettings
 from tests.chaos.judge import Acknowledged
 from tests.chaos.orders import Order
 from tests.crash_sweep.world import CONVERSATION, USER, World
 
+SMALL = WindowSettings(max_tokens=1_190, reserved_output=0)
+"""A window that holds every order by itself, and not two of the longest."""
+SMALLEST = WindowSettings(max_tokens=940, reserved_output=0)
+"""A window that is nearly full after two orders of one call."""
 Recovery: TypeAlias = Literal["resume", "next run", "recover", "repeat"]
 
 
@@ -27,12 +33,20 @@ class Form(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Some orders, one after the other. `leave_after` so many events the reader leaves the stream of the last one."""
+    """Some orders, one after the other. `leave_after` so many events the reader leaves the stream of the last one.
+
+    With `lengthy` tools say much. With `summing` conversations are summed up after turns, and that is waited for.
+    `shows` tells the entry that it is about: where nobody dies, there is one.
+    """
 
     name: str
     orders: tuple[Order, ...]
     leave_after: int | None = None
     output_type: type[Any] = str
+    window: WindowSettings = field(default_factory=WindowSettings)
+    lengthy: bool = False
+    summing: bool = False
+    shows: Callable[[Entry], bool] | None = None
 
 
 def ordered(name: str, *kinds: str, **options: Any) -> Scenario:
@@ -57,6 +71,7 @@ class Client:
         for order in self.scenario.orders:
             if order.name not in self.answered:
                 await self._order(assistant, order)
+                await assistant.settled()
 
     async def _order(self, assistant: Assistant[Any], order: Order) -> None:
         options = RunOptions(user=USER, conversation=CONVERSATION)
@@ -130,8 +145,20 @@ class Client:
                 pass
 
     async def _finish(self, assistant: Assistant[Any]) -> None:
-        with suppress(InputError):  # there is nothing to finish
+        with suppress(InputError, ConversationNotFound):  # there is nothing to finish
             await self._decide(assistant, await self._resume(assistant))
+
+
+def _made_room(entry: Entry) -> bool:
+    return isinstance(entry, Compacted) and entry.key == "compact/2"
+
+
+def _kept(entry: Entry) -> bool:
+    return isinstance(entry, ToolFinished) and bool(entry.kept)
+
+
+def _summed_up(entry: Entry) -> bool:
+    return isinstance(entry, Compacted) and entry.key.startswith("compact/after/") and bool(entry.summaries)
 
 
 SCENARIOS: Sequence[Scenario] = (
@@ -145,4 +172,14 @@ SCENARIOS: Sequence[Scenario] = (
     ordered("two turns in a row", "pay", "all"),
     ordered("tools in the journal's transaction", "write"),
     ordered("a nested assistant", "delegate"),
+    ordered("room made within a turn", "all", "all", window=SMALL, shows=_made_room),
+    ordered(
+        "a long result",
+        "pay",
+        "look",
+        lengthy=True,
+        window=WindowSettings(max_result_tokens=400),
+        shows=_kept,
+    ),
+    ordered("compaction after a turn", "look", "look", "look", window=SMALLEST, summing=True, shows=_summed_up),
 )

@@ -4,16 +4,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from assistant_kit.errors import ConversationBusy
 from assistant_kit.protocols.store import Record, Store
 from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.stores.sqlite import SQLiteStore
+from assistant_kit.toolsets.functions import FunctionTool, tool
 from tests.chaos import ledger
 from tests.chaos.judge import Acknowledged, Evidence
-from tests.chaos.orders import Deed
+from tests.chaos.orders import EFFECTS, Deed
 from tests.crash_sweep.life import LIFE
 
 Kind: TypeAlias = Literal["memory", "sqlite"]
@@ -76,6 +77,17 @@ class Outdoors:
             await life.point(f"before {deed.tool}")
             self.world.deeds.append(deed)
             await life.point(f"after {deed.tool}")
+
+
+def lengthy(outdoors: Outdoors, name: str) -> FunctionTool[Any, Any]:
+    """A tool of the orders with much to say."""
+
+    async def do(what: str, context: ToolContext) -> str:
+        await outdoors.do(Deed(tool=name, what=what, key=context.idempotency_key), context)
+        return "\n".join(f"line {line} of {name} {what}" for line in range(60))
+
+    decorate = tool(name=name, effect=EFFECTS[name], description=name)
+    return cast("FunctionTool[Any, Any]", decorate(do))
 
 
 @asynccontextmanager

@@ -1,10 +1,13 @@
 """The rules that must hold when a world has come to rest: journals, effects, promises."""
 
-from assistant_kit.entries import TurnFinished
+from assistant_kit.entries import Compacted, TurnFinished
 from assistant_kit.messages import Outcome
 from tests.simulation.ledger import CallOnRecord, Place, TurnOnRecord
 from tests.simulation.outside import EFFECTS, Attempt, Outside
 from tests.simulation.rules import Rules
+
+_BEHIND = ("compacted", "memories_extracted")
+"""Entries that may stand behind the end of a turn, while none is under way."""
 
 
 class Checker:
@@ -30,6 +33,7 @@ class Checker:
         for place in self._ledger.journals:
             self._journal(place)
             self._serial(place)
+        self._rules.windows.check()
         self._promises()
         refs: set[str] = set()
         for turn in self._ledger.turns.values():
@@ -62,9 +66,10 @@ class Checker:
         ended: set[str] = set()
         for written in self._ledger.journals[place]:
             entry = written.measured.entry
-            if entry.kind == "call_resolved":
+            if entry.kind == "call_resolved" or (running is None and entry.kind in _BEHIND):
                 continue
-            if entry.turn in ended or (running is not None and entry.turn != running):
+            amid = isinstance(entry, Compacted) and entry.key.startswith("compact/after/")
+            if amid or entry.turn in ended or (running is not None and entry.turn != running):
                 self._rules.broken("serial", f"{place}: {entry.kind} of {entry.turn} in the middle of {running}")
             running = entry.turn
             if isinstance(entry, TurnFinished) and entry.outcome not in ("waiting", "parked"):

@@ -22,10 +22,15 @@ from assistant_kit.errors import ConversationBusy, ConversationNotFound
 from assistant_kit.journal_json import decode
 from assistant_kit.messages import ToolCall, text_of
 from assistant_kit.protocols.store import Append, Lease, Record, Store
+from assistant_kit.registry import CHILD
 
 T = TypeVar("T")
 Place = tuple[str, str]
 """A user and a conversation of that user."""
+Text = tuple[bytes, ...]
+"""A text that is kept, piece by piece."""
+KEPT = f"{CHILD}kept:"
+"""What the names of conversations begin with that keep texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +132,8 @@ class Ledger:
         self.promised: list[tuple[Place, Append]] = []
         self.unrecorded: list[str] = []
         self.unlawful: list[str] = []
+        self.named: dict[Place, Text] = {}
+        self._texts: dict[Place, Text] = {}
         self._fences: dict[Place, int] = {}
         self._store = store
         self._now = now
@@ -173,11 +180,16 @@ class Ledger:
         return True
 
     def acknowledged(self, user: str, write: Append) -> None:
-        """Note what somebody relies on."""
+        """Note what somebody relies on; texts that are kept have a rule of their own."""
+        if write.lease.conversation.startswith(KEPT):
+            return
         self.promised.append(((user, write.lease.conversation), write))
 
     def changed(self, user: str, conversation: str) -> None:
         """Read what is new."""
+        if conversation.startswith(KEPT):
+            self._kept((user, conversation))
+            return
         journal = self.journals.setdefault((user, conversation), [])
         for record in self.read(user, conversation, after=len(journal)):
             measured = decode(
@@ -190,6 +202,29 @@ class Ledger:
             if holder is None or holder.fence != record.fence:
                 self.unlawful.append(f"{(user, conversation)}: record {record.seq} was written without a lease")
             self._sort((user, conversation), written)
+
+    def text_of(self, place: Place) -> Text:
+        """Return what a conversation keeps of a text, piece by piece."""
+        return tuple(record.body for record in self.read(*place))
+
+    def _kept(self, place: Place) -> None:
+        """Note a text that changes: of one name there is one text, of which a dead attempt may have kept a part."""
+        text = self.text_of(place)
+        self._say("kept", f"{place[0]}/{place[1][-8:]}", f"{len(text)} records")
+        known = self._texts.get(place, ())
+        shorter, longer = sorted((text, known), key=len)
+        if longer[: len(shorter)] != shorter or (place in self.named and text != self.named[place]):
+            self.unrecorded.append(f"{place} has changed its text")
+        self._texts[place] = longer
+
+    def _names(self, place: Place, end: ToolFinished) -> None:
+        kept = (place[0], f"{KEPT}{end.kept}")
+        self.named[kept] = self.text_of(kept)
+        whole = "".join(piece for body in self.named[kept] for piece in json.loads(body))
+        shown = text_of(end.content)
+        first, last = shown.partition("\n[… ")[0], shown.rpartition("…]\n")[2]
+        if not whole or not whole.startswith(first) or not whole.endswith(last):
+            self.unrecorded.append(f"{place}: {end.key} of turn {end.turn} is not of the text of {kept}")
 
     def read(self, user: str, conversation: str, *, after: int = 0) -> Sequence[Record]:
         """Return what the store holds."""
@@ -258,6 +293,8 @@ class Ledger:
                 call.intents.append(written)
             case ToolFinished():
                 call.ends.append(written)
+                if entry.kept:
+                    self._names(turn.place, entry)
             case ApprovalDecided():
                 call.decisions.append(written)
             case CallResolved():

@@ -30,6 +30,8 @@ EFFECTS: dict[str, Effect] = {
     "doom": "read",
 }
 NEEDS_APPROVAL = ("wipe", "ship")
+_LONG_EACH = 5  # one result in so many is long
+_LINES = 80  # of it: about 1,800 characters
 _ADRIFT = 1.5  # seconds, at most
 _TOO_LONG = 150.0  # seconds: longer than any timeout
 
@@ -101,7 +103,14 @@ class Outside:
         self.watch.entered(attempt, ref, context)
         await self._work(attempt, context)
         attempt.answer = "ok"
-        return f"{ref} {name} done, number {nonce}"
+        return f"{ref} {name} done, number {nonce}{self._at_length(attempt)}"
+
+    def _at_length(self, attempt: Attempt) -> str:
+        """Return what some results say besides. Each attempt says something else, as a page that changes does."""
+        if attempt.nonce % _LONG_EACH or attempt.tool == "book":
+            return ""
+        attempts = self.attempts[attempt.nonce]
+        return "".join(f"\nline {line} of attempt {len(attempts)}" for line in range(_LINES))
 
     async def _work(self, attempt: Attempt, context: ToolContext) -> None:
         odds, strikes = self.misfortunes, self.faults.strikes

@@ -25,9 +25,11 @@ from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.registry import CHILD
 from assistant_kit.run.call_digest import call_digest
 from assistant_kit.run.result import Result
+from assistant_kit.settings import WindowSettings
 from tests.simulation.ledger import CallOnRecord, Ledger, Place, TurnOnRecord, nonce_of
 from tests.simulation.outside import EFFECTS, KEY_LIFE, NEEDS_APPROVAL, Attempt
 from tests.simulation.script import Heard, Message, canary, heard
+from tests.simulation.windows import SHORTENED, SUMMARY, Windows
 
 _CANARY = re.compile("«[^»]*»")
 
@@ -44,16 +46,26 @@ class Violation:
 class Rules:
     """Looks at requests, calls and answers as they pass. `epoch` is the store's time when virtual time began.
 
-    `whole` tells that the window holds every conversation, so that nothing of it may be left out.
+    `windows` looks at what is left out of requests.
     """
 
     ledger: Ledger
     epoch: float
-    whole: bool
+    window: WindowSettings
     violations: list[Violation] = field(default_factory=list[Violation])
     replies: dict[str, list[Result[Any]]] = field(default_factory=dict[str, list[Result[Any]]])
     requests: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     reconciled_calls: int = 0
+    windows: Windows = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at windows, too."""
+        self.windows = Windows(self.ledger, self.window, self.broken)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the window holds every conversation, so that nothing of it may be left out."""
+        return self.window.max_tokens == WindowSettings().max_tokens
 
     def broken(self, rule: str, what: str) -> None:
         """Note a violation."""
@@ -65,8 +77,8 @@ class Rules:
 
     # What a model is asked
 
-    def asked(self, request: ModelRequest, said: Heard) -> None:
-        """Look at a request."""
+    def asked(self, request: ModelRequest, said: Heard) -> int:
+        """Look at a request, and return its number."""
         items = request.items
         if problem := malformed(items):
             self.broken("well-formed", f"a request for {said.ref}: {problem}")
@@ -76,11 +88,12 @@ class Rules:
         turn = self._turn_of(said.ref)
         if turn is None:
             self.broken("accepted", f"the model was asked about {said.ref}, which is not recorded")
-            return
+            return 0
         self._in_order(turn, items)
         last = max(index for index, item in enumerate(items) if isinstance(item, UserMessage))
         self._told_the_truth(turn, items, last)
         self.requests[turn.turn, len(items) - last] = self.requests.get((turn.turn, len(items) - last), 0) + 1
+        return self.windows.asked(turn, request)
 
     def _turn_of(self, ref: str) -> TurnOnRecord | None:
         found = [turn for turn in self.ledger.turns.values() if turn.ref == ref]
@@ -90,7 +103,8 @@ class Rules:
         before = [other for other in self.ledger.turns_of(turn.place) if other.begun <= turn.begun]
         shown = (other for other in before if other is turn or other.answers or other.outcome != "failed")
         journal = [other.ref for other in shown]
-        refs = [heard(text_of(item.content)).ref for item in items if isinstance(item, UserMessage)]
+        texts = [text_of(item.content) for item in items if isinstance(item, UserMessage)]
+        refs = [heard(text).ref for text in texts if not text.startswith(SUMMARY)]
         if refs != (journal if self.whole else journal[-len(refs) :]):
             self.broken("history", f"a request for {turn.ref} shows {refs}, the journal has {journal}")
 
@@ -120,7 +134,8 @@ class Rules:
         known = [(end.outcome, text_of(end.content)) for end in (call.end, call.resolved) if end is not None]
         if not known and not current:
             known = [("unknown", OUTCOME_UNKNOWN) if call.intents else ("cancelled", NOT_MADE)]
-        if told not in known:
+        shortened = told[1].startswith(SHORTENED) and told[0] in [outcome for outcome, _ in known]
+        if told not in known and not shortened:
             self.broken("durable", f"the model was told {told} of call {nonce} for {turn.ref}; recorded: {known}")
 
     # What tools are asked

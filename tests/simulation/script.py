@@ -12,8 +12,10 @@ from assistant_kit.settings import OnBusy
 
 Manner: TypeAlias = Literal["run", "stream", "left", "cancelled"]
 
-TOOLS = ("pay", "look", "store", "send", "book", "wipe", "wire", "ship", "ask", "nosuch", "doom")
-_WEIGHTS = (5, 2, 2, 4, 3, 3, 3, 2, 1, 0.3, 0.15)
+TOOLS = ("pay", "look", "store", "send", "book", "wipe", "wire", "ship", "ask", "nosuch", "doom", "reread")
+_WEIGHTS = (5, 2, 2, 4, 3, 3, 3, 2, 1, 0.3, 0.15, 4)
+REREAD = "reread"
+"""A step that reads again what a request shows in part, if there is anything; it looks, where there is not."""
 _MANNERS: tuple[Manner, ...] = ("run", "stream", "left", "cancelled")
 
 

@@ -41,6 +41,9 @@ def test_a_world_is_the_same_in_every_process() -> None:
         "no-client-deduplication",
         "approval-never-asked",
         "lease-not-released-by-the-run",
+        "room-made-without-a-record",
+        "window-without-a-ceiling",
+        "cut-result-not-kept",
     ],
 )
 def test_a_planted_bug_is_found(name: str) -> None:

@@ -10,10 +10,10 @@ from random import Random
 import anyio
 
 from assistant_kit.audit import verify
-from assistant_kit.entries import TurnFinished
-from assistant_kit.settings import WindowSettings
+from assistant_kit.entries import Compacted, TurnFinished
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.simulation import Faults, Process, Rates, SimulationStuck, VirtualLoop, simulate
+from assistant_kit.toolsets.read_result import NAME
 from tests.simulation.checker import Checker
 from tests.simulation.ledger import Ledger, Place, at_once
 from tests.simulation.outside import Outside
@@ -26,6 +26,8 @@ _EPOCH = 1_700_000_000.0  # the store's clock is another one than the workers'
 _CHAOS = 150.0  # seconds after which nothing goes wrong any more, at the latest
 _PEACE = 3000.0  # seconds within which everything must come to rest then
 _LATE = 6.0  # seconds after which nothing is under way any more
+_MESSAGES = (1, 2, 2, 3)  # of a user in a conversation
+_MORE_MESSAGES = (2, 3, 5)  # the same, where windows are small
 _IDS = ("unique", "unique", "repeated", "same", "none")
 
 
@@ -60,7 +62,7 @@ class World:
         self.faults = Faults(self.chance, _rates(self.chance), notice=self._accident)
         self.ledger = Ledger(self.store, self._store_time, self.say)
         settings = drawn_settings(self.chance)
-        self.rules = Rules(self.ledger, _EPOCH, whole=settings.window == WindowSettings())
+        self.rules = Rules(self.ledger, _EPOCH, settings.window)
         self.outside = Outside(self.faults, self.rules)
         self.service = Service(
             loop=loop,
@@ -134,7 +136,7 @@ class World:
         for user, conversation in self.places:
             talk = [
                 thought_up(self.chance, user=user, conversation=conversation, number=number)
-                for number in range(self.chance.choice((1, 2, 2, 3)))
+                for number in range(self.chance.choice(_MESSAGES if self.rules.whole else _MORE_MESSAGES))
             ]
             if len(talk) > 1 and self.chance.random() < 0.4:
                 talks.append([talk.pop()])  # in another window, at the same time
@@ -232,10 +234,13 @@ def _ends(ledger: Ledger) -> Counter[str]:
         ends[f"turn_{turn.outcome or 'open'}"] += 1
         for written in turn.entries:
             entry = written.measured.entry
-            if entry.kind in ("turn_resumed", "turn_suspended", "call_resolved"):
+            if entry.kind in ("turn_resumed", "turn_suspended", "call_resolved", "compacted"):
                 ends[entry.kind] += 1
+                ends["cleared"] += isinstance(entry, Compacted) and bool(entry.cleared_turn)
             elif isinstance(entry, TurnFinished) and entry.outcome in ("waiting", "parked"):
                 ends[f"paused_{entry.outcome}"] += 1
         for call in turn.calls.values():
             ends[f"call_{'never' if call.end is None else call.end.outcome}"] += 1
+            ends["kept"] += call.end is not None and bool(call.end.kept)
+            ends["reread"] += call.tool == NAME
     return ends
