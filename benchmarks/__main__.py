@@ -4,6 +4,10 @@ turn   4 requests with 6 async tool calls, not streamed
 token  one streamed request of 2,000 tokens, one event each, as fast as they come
 
 `python -m benchmarks stores --help`: what a journal costs, store by store, and beside other libraries'.
+`python -m benchmarks memory --help`: how fast memories are recalled, beside plain queries of sqlite-vec and pgvector.
+`python -m benchmarks window --help`: what it costs to fill a context window from a long journal.
+`python -m benchmarks retrieval --help`: how well passages are found, by words, by vectors and by both.
+`python -m benchmarks cache --help`: how much of the requests a provider's prompt cache would serve.
 
 Peers: `typed`, a hand-written loop on AsyncOpenAI with its typed objects; `floor`, the same client at its low level;
 `kit`, assistant_kit with its store in memory and on SQLite. The server is a process of its own. Ratios are medians of
@@ -25,7 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-from benchmarks import stores
+from benchmarks import cache, memory_recall, retrieval, stores, window
 from benchmarks.floor import open_floor
 from benchmarks.measure import Ratio, WrongAnswer, measure, ratio
 from benchmarks.peer import OpenPeer, Peer
@@ -134,6 +138,14 @@ def main() -> int:
     """Parse the command line, measure, and print the line of ratios last."""
     if sys.argv[1:2] == ["stores"]:
         return stores.main(sys.argv[2:])
+    if sys.argv[1:2] == ["memory"]:
+        return memory_recall.main(sys.argv[2:])
+    if sys.argv[1:2] == ["retrieval"]:
+        return retrieval.main(sys.argv[2:])
+    if sys.argv[1:2] == ["window"]:
+        return window.main(sys.argv[2:])
+    if sys.argv[1:2] == ["cache"]:
+        return cache.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,11 +1,12 @@
 """Start a server, wait until it answers, and stop it: no longer than needed, and for certain."""
 
+import secrets
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import Signals
 
@@ -18,10 +19,16 @@ class ServiceFailedError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port on loopback that nothing listens on.
+
+    Below the ports that systems give to connections, and drawn at random: what else runs at this time, other workers
+    of these tests for example, is not given it before its server has begun.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def ending_with_us(stop: Signals) -> list[str]:
