@@ -8,17 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assistant_kit.assistant import Assistant as Assistant
+    from assistant_kit.compactors.chain import Chain as Chain
+    from assistant_kit.compactors.clear_results import ClearResults as ClearResults
+    from assistant_kit.compactors.drop_oldest import DropOldest as DropOldest
+    from assistant_kit.compactors.summarize import Summarize as Summarize
+    from assistant_kit.context import Context as Context
+    from assistant_kit.documents.citations import citations as citations
+    from assistant_kit.documents.library import Documents as Documents
+    from assistant_kit.documents.search_tool import DocumentSearch as DocumentSearch
+    from assistant_kit.embedders.cached import CachedEmbedder as CachedEmbedder
+    from assistant_kit.embedders.hashing import HashingEmbedder as HashingEmbedder
+    from assistant_kit.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
+    from assistant_kit.embedders.small import SmallEmbedder as SmallEmbedder
     from assistant_kit.errors import ApprovalPending as ApprovalPending
     from assistant_kit.errors import AssistantKitError as AssistantKitError
     from assistant_kit.errors import CannotFit as CannotFit
     from assistant_kit.errors import ConfigurationError as ConfigurationError
+    from assistant_kit.errors import ContextOverflow as ContextOverflow
     from assistant_kit.errors import ConversationBusy as ConversationBusy
     from assistant_kit.errors import ConversationConflict as ConversationConflict
     from assistant_kit.errors import ConversationExists as ConversationExists
     from assistant_kit.errors import ConversationNotFound as ConversationNotFound
     from assistant_kit.errors import DeadlineExceeded as DeadlineExceeded
     from assistant_kit.errors import DecryptionFailed as DecryptionFailed
+    from assistant_kit.errors import DocumentUnreadable as DocumentUnreadable
     from assistant_kit.errors import DuplicateTool as DuplicateTool
+    from assistant_kit.errors import IndexMismatch as IndexMismatch
     from assistant_kit.errors import InputError as InputError
     from assistant_kit.errors import Interrupted as Interrupted
     from assistant_kit.errors import InvalidArguments as InvalidArguments
@@ -52,12 +67,20 @@ if TYPE_CHECKING:
     from assistant_kit.errors import UnreadableEntry as UnreadableEntry
     from assistant_kit.events import Event as Event
     from assistant_kit.handle import Conversation as Conversation
+    from assistant_kit.indexes.memory import MemoryIndex as MemoryIndex
+    from assistant_kit.indexes.postgres.index import PostgresIndex as PostgresIndex
+    from assistant_kit.indexes.sqlite.index import SQLiteIndex as SQLiteIndex
+    from assistant_kit.memories.extraction import ExtractionSettings as ExtractionSettings
+    from assistant_kit.memories.extraction import ModelExtractor as ModelExtractor
+    from assistant_kit.memories.indexed import IndexMemory as IndexMemory
+    from assistant_kit.memories.indexed import MemorySettings as MemorySettings
     from assistant_kit.messages import File as File
     from assistant_kit.messages import Image as Image
     from assistant_kit.messages import Text as Text
     from assistant_kit.models.openai import OpenAI as OpenAI
     from assistant_kit.models.openai import OpenAIChat as OpenAIChat
     from assistant_kit.models.openai import OpenAIResponses as OpenAIResponses
+    from assistant_kit.models.openai_counter import OpenAIRequestCounter as OpenAIRequestCounter
     from assistant_kit.models.rule_model import Rule as Rule
     from assistant_kit.models.rule_model import RuleModel as RuleModel
     from assistant_kit.policies.retry import Retry as Retry
@@ -71,6 +94,7 @@ if TYPE_CHECKING:
     from assistant_kit.run.stream import RunStream as RunStream
     from assistant_kit.settings import LeaseSettings as LeaseSettings
     from assistant_kit.settings import ModelSettings as ModelSettings
+    from assistant_kit.settings import RecallSettings as RecallSettings
     from assistant_kit.settings import RecoverySettings as RecoverySettings
     from assistant_kit.settings import RunLimits as RunLimits
     from assistant_kit.settings import Settings as Settings
@@ -80,10 +104,14 @@ if TYPE_CHECKING:
     from assistant_kit.stores.postgres import PostgresStore as PostgresStore
     from assistant_kit.stores.redis import RedisStore as RedisStore
     from assistant_kit.stores.sqlite import SQLiteStore as SQLiteStore
+    from assistant_kit.token_counters.huggingface import HuggingFaceCounter as HuggingFaceCounter
+    from assistant_kit.tool_selectors.embedding import EmbeddingSelector as EmbeddingSelector
+    from assistant_kit.tool_selectors.keyword import KeywordSelector as KeywordSelector
     from assistant_kit.tool_spec import HostedTool as HostedTool
     from assistant_kit.tool_spec import keyed as keyed
     from assistant_kit.toolsets.functions import tool as tool
     from assistant_kit.toolsets.mcp import MCPServer as MCPServer
+    from assistant_kit.toolsets.memory_tools import MemoryTools as MemoryTools
     from assistant_kit.usage import Usage as Usage
 
 __version__ = "0.1.0"
@@ -91,9 +119,14 @@ __all__ = [
     "ApprovalPending",
     "Assistant",
     "AssistantKitError",
+    "CachedEmbedder",
     "CallResult",
     "CannotFit",
+    "Chain",
+    "ClearResults",
     "ConfigurationError",
+    "Context",
+    "ContextOverflow",
     "Conversation",
     "ConversationBusy",
     "ConversationConflict",
@@ -102,24 +135,39 @@ __all__ = [
     "ConversationNotFound",
     "DeadlineExceeded",
     "DecryptionFailed",
+    "DocumentSearch",
+    "DocumentUnreadable",
+    "Documents",
+    "DropOldest",
     "DuplicateTool",
+    "EmbeddingSelector",
     "EncryptedStore",
     "Event",
+    "ExtractionSettings",
     "File",
+    "HashingEmbedder",
     "HistoryTurn",
     "HostedTool",
+    "HuggingFaceCounter",
     "Image",
+    "IndexMemory",
+    "IndexMismatch",
     "InputError",
     "Interrupted",
     "InvalidArguments",
     "InvalidTool",
+    "KeywordSelector",
     "LeaseLost",
     "LeaseSettings",
     "MCPServer",
+    "MemoryIndex",
+    "MemorySettings",
     "MemoryStore",
+    "MemoryTools",
     "MissingDependency",
     "ModelBroke",
     "ModelError",
+    "ModelExtractor",
     "ModelRateLimited",
     "ModelRejected",
     "ModelSettings",
@@ -130,10 +178,14 @@ __all__ = [
     "NotTransactional",
     "OpenAI",
     "OpenAIChat",
+    "OpenAIEmbedder",
+    "OpenAIRequestCounter",
     "OpenAIResponses",
     "OutcomeUnknown",
     "OutputInvalid",
+    "PostgresIndex",
     "PostgresStore",
+    "RecallSettings",
     "Recovery",
     "RecoverySettings",
     "RedisStore",
@@ -144,8 +196,10 @@ __all__ = [
     "RunError",
     "RunLimits",
     "RunStream",
+    "SQLiteIndex",
     "SQLiteStore",
     "Settings",
+    "SmallEmbedder",
     "StepLimitExceeded",
     "StoreBusy",
     "StoreCorrupt",
@@ -153,6 +207,7 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "StoreVolatile",
+    "Summarize",
     "Text",
     "ToolContext",
     "ToolError",
@@ -164,6 +219,7 @@ __all__ = [
     "UnreadableEntry",
     "Usage",
     "WindowSettings",
+    "citations",
     "keyed",
     "tool",
 ]
@@ -172,9 +228,14 @@ _PLACES = {
     "ApprovalPending": "errors",
     "Assistant": "assistant",
     "AssistantKitError": "errors",
+    "CachedEmbedder": "embedders.cached",
     "CallResult": "run.result",
     "CannotFit": "errors",
+    "Chain": "compactors.chain",
+    "ClearResults": "compactors.clear_results",
     "ConfigurationError": "errors",
+    "Context": "context",
+    "ContextOverflow": "errors",
     "Conversation": "handle",
     "ConversationBusy": "errors",
     "ConversationConflict": "errors",
@@ -183,24 +244,39 @@ _PLACES = {
     "ConversationNotFound": "errors",
     "DeadlineExceeded": "errors",
     "DecryptionFailed": "errors",
+    "DocumentSearch": "documents.search_tool",
+    "DocumentUnreadable": "errors",
+    "Documents": "documents.library",
+    "DropOldest": "compactors.drop_oldest",
     "DuplicateTool": "errors",
+    "EmbeddingSelector": "tool_selectors.embedding",
     "EncryptedStore": "stores.encrypted",
     "Event": "events",
+    "ExtractionSettings": "memories.extraction",
     "File": "messages",
+    "HashingEmbedder": "embedders.hashing",
     "HistoryTurn": "run.history",
     "HostedTool": "tool_spec",
+    "HuggingFaceCounter": "token_counters.huggingface",
     "Image": "messages",
+    "IndexMemory": "memories.indexed",
+    "IndexMismatch": "errors",
     "InputError": "errors",
     "Interrupted": "errors",
     "InvalidArguments": "errors",
     "InvalidTool": "errors",
+    "KeywordSelector": "tool_selectors.keyword",
     "LeaseLost": "errors",
     "LeaseSettings": "settings",
     "MCPServer": "toolsets.mcp",
+    "MemoryIndex": "indexes.memory",
+    "MemorySettings": "memories.indexed",
     "MemoryStore": "stores.memory",
+    "MemoryTools": "toolsets.memory_tools",
     "MissingDependency": "errors",
     "ModelBroke": "errors",
     "ModelError": "errors",
+    "ModelExtractor": "memories.extraction",
     "ModelRateLimited": "errors",
     "ModelRejected": "errors",
     "ModelSettings": "settings",
@@ -211,10 +287,14 @@ _PLACES = {
     "NotTransactional": "errors",
     "OpenAI": "models.openai",
     "OpenAIChat": "models.openai",
+    "OpenAIEmbedder": "embedders.openai",
+    "OpenAIRequestCounter": "models.openai_counter",
     "OpenAIResponses": "models.openai",
     "OutcomeUnknown": "errors",
     "OutputInvalid": "errors",
+    "PostgresIndex": "indexes.postgres.index",
     "PostgresStore": "stores.postgres",
+    "RecallSettings": "settings",
     "Recovery": "recovery",
     "RecoverySettings": "settings",
     "RedisStore": "stores.redis",
@@ -225,8 +305,10 @@ _PLACES = {
     "RunError": "errors",
     "RunLimits": "settings",
     "RunStream": "run.stream",
+    "SQLiteIndex": "indexes.sqlite.index",
     "SQLiteStore": "stores.sqlite",
     "Settings": "settings",
+    "SmallEmbedder": "embedders.small",
     "StepLimitExceeded": "errors",
     "StoreBusy": "errors",
     "StoreCorrupt": "errors",
@@ -234,6 +316,7 @@ _PLACES = {
     "StoreTooNew": "errors",
     "StoreUnavailable": "errors",
     "StoreVolatile": "errors",
+    "Summarize": "compactors.summarize",
     "Text": "messages",
     "ToolContext": "protocols.toolset",
     "ToolError": "errors",
@@ -245,6 +328,7 @@ _PLACES = {
     "UnreadableEntry": "errors",
     "Usage": "usage",
     "WindowSettings": "settings",
+    "citations": "documents.citations",
     "keyed": "tool_spec",
     "tool": "toolsets.functions",
 }
