@@ -189,6 +189,14 @@ async def test_the_tool_searches_for_the_user_of_the_run(scope: Scope, expected:
     assert "mine.txt" not in {passage.source for passage in foreign}
 
 
+async def test_erasing_a_user_erases_the_documents_of_the_user_and_no_others() -> None:
+    tool = DocumentSearch(await library(), scope="both")
+
+    await Assistant(ScriptedModel([]), tools=[tool], store="memory:").erase_user("ann")
+
+    assert {passage.source for passage in await asked(tool, {"query": "lighthouse"})} == {"house.md", "boat.md"}
+
+
 async def test_without_a_user_there_are_no_documents_of_a_user() -> None:
     place = await library()
 

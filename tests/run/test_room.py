@@ -328,3 +328,17 @@ async def test_a_tool_of_the_same_name_is_left_alone() -> None:
     await talk.say(0, 1)
     assert offered(talk.model, -1) == ["read_result"]
     assert results(talk.requests()[-1])[0].startswith("axx")
+
+
+async def test_a_result_of_a_turn_that_is_not_there_cannot_be_read_again() -> None:
+    steps: list[Step] = [CallTools(Call("look", {"page": 1})), Say("ok"), Say("ok")]
+
+    def look(page: int) -> str:
+        """Look a page up."""
+        return f"{page}:" + "r" * 3_000
+
+    talk = Talk(steps, room=9_000, tools=[look])
+    await talk.say(0)
+    talk.model = again = ScriptedModel([CallTools(Call("read_result", {"handle": f"{'0' * 32}/1.0"})), Say("ok")])
+    await talk.say(1)
+    assert "no result" in results(again.requests[-1].items)[-1]

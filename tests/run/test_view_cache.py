@@ -1,7 +1,7 @@
 """What a process keeps of conversations it has used lately."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -113,7 +113,7 @@ async def test_a_turn_need_not_read_its_conversation_again(
     store = Reading(inner)
     user = f"reader {tmp_path.name}"
     with anyio.fail_after(20):
-        mine, other = (Assistant(ScriptedModel(["ok"] * 9), store=store) for _ in range(2))
+        mine, other = (Assistant(ScriptedModel(["ok"] * 9), store=cast("Store", store)) for _ in range(2))
         for number in range(4):
             before = store.read
             await mine.run(str(number), user=user, conversation="c")

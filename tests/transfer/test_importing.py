@@ -144,6 +144,7 @@ def record(seq: object = 1, record_id: object = "r1", **fields: object) -> str:
         ([HEAD, about(), record(entry="-", text="\ud800")], 3),
         ([HEAD, about(), record(entry="-", base64="%")], 3),
         ([HEAD, about(records=2), record(), record(2)], 4),
+        ([HEAD, json.dumps({"line": "memory", "text": "x", "source": "", "labels": {"a": 1.5}})], 2),
     ],
 )
 async def test_a_line_that_cannot_be_read_is_named_and_nothing_of_its_conversation_is_written(
