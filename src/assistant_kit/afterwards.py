@@ -2,7 +2,6 @@
 
 import logging
 
-from assistant_kit.context_window import TOOL_SCHEMAS
 from assistant_kit.conversation import measure, turns_of
 from assistant_kit.entries import Compacted, Entry, MemoriesExtracted
 from assistant_kit.protocols.memory import MemoryExtractor
@@ -66,10 +65,7 @@ async def _learn(session: Session, extractor: MemoryExtractor) -> None:
 async def _compact(session: Session) -> None:
     about = session.about
     settings = about.parts.settings.window
-    tools = about.window.overhead(about.parts.instructions, about.catalog.listed, about.output_schema)
-    # Of tools that do not all fit, no more than their share is offered.
-    most = int(about.window.budget * settings.tool_share)
-    room = about.window.room({**tools, TOOL_SCHEMAS: min(tools.get(TOOL_SCHEMAS, 0), most)})
+    room = about.window.room(about.least_overhead)
     if about.catalog.tools:  # what they return may be cleared, and is read again by one more
         room = max(0, room - tool_tokens(about.reader(about.find)[1], about.counter))
     newest = await session.journal.read(limit=1)

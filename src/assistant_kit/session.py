@@ -91,7 +91,7 @@ class Session:
         started = measure(begun, self.about.counter)
         run = TurnRun(self.about, runtime=Ephemeral(), started=started)
         # What cannot be sent at all is refused before it is stored.
-        run.pack()
+        self.about.window.pack(self.about.least_overhead, run.past.view, run.shown())
         record_id = _record_id(turn, request_id)
 
         async def work(holding: Holding) -> Result[Any]:

@@ -24,8 +24,8 @@ _MORE = 32
 
 async def prepare_turn(run: TurnRun) -> None:
     """Recall what bears on the user's message, and choose tools if not all of them fit. Raises StoreError."""
-    await _recall(run)
     await _choose_tools(run)
+    await _recall(run)  # in the room that the tools leave
 
 
 class _NothingRecalled(Exception):

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from anyio import CancelScope
 
-from assistant_kit.context_window import Packed, Window
+from assistant_kit.context_window import TOOL_SCHEMAS, Packed, Window
 from assistant_kit.conversation import extended, measure, turns_of
 from assistant_kit.deadline import Deadline
 from assistant_kit.entries import Compacted, Entry, Measured, ToolFinished, TurnFinished, TurnOutcome
@@ -85,6 +85,13 @@ class Circumstances:
     def output_schema(self) -> OutputSchema | None:
         """The schema that answers have to fit; None for plain text."""
         return None if self.parts.output is None else self.parts.output.schema
+
+    @property
+    def least_overhead(self) -> Mapping[str, int]:
+        """What every request carries at least, before tools are chosen: of those that do not all fit, their share."""
+        most = int(self.window.budget * self.parts.settings.window.tool_share)
+        parts = self.window.overhead(self.parts.instructions, self.catalog.listed, self.output_schema)
+        return {**parts, TOOL_SCHEMAS: min(parts[TOOL_SCHEMAS], most)} if TOOL_SCHEMAS in parts else parts
 
 
 class _Nothing:
