@@ -74,6 +74,7 @@ class Session:
         self.about = about
         self.conversation = conversation
         self.journal: JournalReader = JournalReader(store, conversation)
+        self._place = (about.user or "", conversation)
         self._settings = about.parts.settings.lease
         self._keeper = keeper or LeaseKeeper(self._settings.ttl)
         self._beside = nullcontext() if keeper else Background(self._keeper.run)
@@ -307,11 +308,6 @@ class Session:
                 yield said_before(turns_of(page, about.counter))
 
         return Past(view=view, seq=before, earlier=earlier)
-
-    @property
-    def _place(self) -> tuple[str, str]:
-        assert self.about.user is not None  # noqa: S101  (a conversation belongs to a user)
-        return self.about.user, self.conversation
 
     async def _known(self, seq: int, fence: int) -> View | None:
         """Return what this process knows of a conversation that has `seq` records, if it still holds."""

@@ -139,10 +139,13 @@ class Gate(httpx2.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self.opened: anyio.Event = anyio.Event()
+        self.two: anyio.Event = anyio.Event()
         self.arrived: int = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.arrived += 1
+        if self.arrived == 2:
+            self.two.set()
         await self.opened.wait()
         return httpx2.Response(200, content=usual(json.loads(request.content)).body)
 
@@ -156,6 +159,7 @@ async def test_only_so_many_requests_are_under_way_at_once() -> None:
             async with anyio.create_task_group() as group:
                 for texts in ("abc", "def"):
                     group.start_soon(embedder.embed, list(texts))
+                await gate.two.wait()  # the client asks a thread about the machine first
                 await anyio.wait_all_tasks_blocked()
                 assert gate.arrived == 2
                 gate.opened.set()
