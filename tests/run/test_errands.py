@@ -40,6 +40,8 @@ async def test_one_that_fails_is_said_and_the_next_is_done(caplog: pytest.LogCap
     async def do(errand: AfterTurn) -> None:
         if errand.user == "ann":
             raise StoreUnavailable("gone")
+        if errand.user == "eve":
+            raise ZeroDivisionError
         done.append(errand)
 
     errands = Errands(do)
@@ -47,7 +49,9 @@ async def test_one_that_fails_is_said_and_the_next_is_done(caplog: pytest.LogCap
     with anyio.fail_after(5):
         async with Background(errands.run):
             errands.take(AfterTurn(user="ann", conversation="c1"))
+            errands.take(AfterTurn(user="eve", conversation="c3"))
             errands.take(bob)
             await errands.settled()
     assert done == [bob]
     assert "what comes after a turn of 'c1' is not done" in caplog.text
+    assert "ZeroDivisionError" in caplog.text

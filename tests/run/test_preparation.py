@@ -9,7 +9,7 @@ import pytest
 
 from assistant_kit import Assistant, RecallSettings, Settings, WindowSettings
 from assistant_kit.context import Context
-from assistant_kit.errors import AssistantKitError, StoreUnavailable
+from assistant_kit.errors import StoreUnavailable
 from assistant_kit.messages import UserMessage, text_of
 from assistant_kit.protocols.memory import Memory, Recalled, Remembered, UserMemory
 from assistant_kit.protocols.search_index import Label, Where
@@ -29,7 +29,7 @@ class Notebook:
     """A memory that finds what it was told to, for every user."""
 
     found: list[Recalled] = field(default_factory=list[Recalled])
-    error: AssistantKitError | None = None
+    error: Exception | None = None
     asked: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
 
     def for_user(self, user: str) -> UserMemory:
@@ -126,8 +126,9 @@ async def test_a_memory_is_shown_once_in_a_window_and_requests_begin_alike() -> 
     assert notebook.asked[-1][2] == 8 + 1
 
 
-async def test_a_memory_that_is_down_is_done_without() -> None:
-    helper, model = assistant(["ok"], Notebook(error=StoreUnavailable("gone")))
+@pytest.mark.parametrize("error", [StoreUnavailable("gone"), ZeroDivisionError("a mistake")], ids=["down", "mistake"])
+async def test_a_memory_that_fails_is_done_without(error: Exception) -> None:
+    helper, model = assistant(["ok"], Notebook(error=error))
     assert (await helper.run("Rain?", user="ann")).output == "ok"
     assert said(model) == ["Rain?"]
 
@@ -211,12 +212,12 @@ async def test_tools_that_do_not_fit_are_chosen_by_what_the_user_says() -> None:
 class Choosing:
     """A selector that answers what it was told to."""
 
-    def __init__(self, answer: Sequence[str] | AssistantKitError) -> None:
+    def __init__(self, answer: Sequence[str] | Exception) -> None:
         self.answer = answer
 
     async def select(self, question: str, tools: Sequence[ToolSpec], *, max_tokens: int, tokens: Any) -> Any:
         del question, max_tokens, tokens
-        if isinstance(self.answer, AssistantKitError):
+        if isinstance(self.answer, Exception):
             raise self.answer
         return [tool for tool in tools if tool.name in self.answer]
 
@@ -228,11 +229,12 @@ class Choosing:
         (("pay", "rain"), ["pay"]),  # more than fits: the first that do
         ((), ["pay"]),
         (StoreUnavailable("down"), ["pay"]),
+        (ZeroDivisionError("a mistake"), ["pay"]),
     ],
-    ids=["one", "too many", "none", "error"],
+    ids=["one", "too many", "none", "error", "mistake"],
 )
 async def test_what_a_selector_chooses_is_held_against_the_room_for_it(
-    answer: Sequence[str] | AssistantKitError, chosen: list[str]
+    answer: Sequence[str] | Exception, chosen: list[str]
 ) -> None:
     model = ScriptedModel(["ok"])
     helper = Assistant(

@@ -11,7 +11,7 @@ import pytest
 from assistant_kit import Assistant, Settings, WindowSettings
 from assistant_kit.context import Context
 from assistant_kit.entries import Summary
-from assistant_kit.errors import AssistantKitError, CannotFit, ModelUnavailable
+from assistant_kit.errors import CannotFit, ModelUnavailable
 from assistant_kit.events import ContextCompacted, Event
 from assistant_kit.messages import AssistantMessage, Item, ToolAnswer, ToolCall, UserMessage, text_of
 from assistant_kit.protocols.compactor import Compaction, Compactor, Crowded
@@ -201,7 +201,7 @@ async def test_a_turn_that_cannot_shrink_enough_names_what_does_not_fit() -> Non
 class Stubborn:
     """A compactor that answers what it was told to."""
 
-    answer: Compaction | AssistantKitError | None
+    answer: Compaction | Exception | None
     asked: list[Crowded] = field(default_factory=list[Crowded])
     earlier: list[Sequence[Turn]] = field(default_factory=list[Sequence[Turn]])
     in_background: bool = False
@@ -209,7 +209,7 @@ class Stubborn:
     async def compact(self, window: Crowded) -> Compaction | None:
         self.asked.append(window)
         self.earlier += [page async for page in window.earlier()]
-        if isinstance(self.answer, AssistantKitError):
+        if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
@@ -219,14 +219,15 @@ class Stubborn:
     [
         None,
         ModelUnavailable("down", model="m"),
+        ZeroDivisionError("a mistake"),
         Compaction(keep=99, strategy="more than there is"),
         Compaction(keep=1, clear=2, strategy="more than is kept"),
         Compaction(keep=7, strategy="everything"),
     ],
-    ids=["none", "error", "more", "clear", "all"],
+    ids=["none", "error", "mistake", "more", "clear", "all"],
 )
 async def test_the_oldest_turns_are_dropped_when_a_compactor_has_no_answer_that_fits(
-    answer: Compaction | AssistantKitError | None,
+    answer: Compaction | Exception | None,
 ) -> None:
     talk = Talk(answers(9), compactor=Stubborn(answer))
     await talk.say(*range(9))

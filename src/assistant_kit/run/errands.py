@@ -78,3 +78,5 @@ class Errands(Generic[E]):
             await self._do(errand)
         except AssistantKitError as error:
             _log.warning("%s is not done: %s", errand, error)
+        except Exception:  # noqa: BLE001  (somebody's extractor or compactor: its mistake must not end the program)
+            _log.exception("%s is not done", errand)

@@ -58,6 +58,9 @@ async def _found(run: TurnRun, memory: UserMemory) -> Sequence[MemoriesRecalled]
     except AssistantKitError as error:
         _log.warning("nothing is recalled for turn %s: %s", run.id, error)
         return ()
+    except Exception:  # noqa: BLE001  (a memory's mistake must not cost the turn)
+        _log.exception("nothing is recalled for turn %s", run.id)
+        return ()
     least = settings.min_score
     new = [one for one in recalled if one.memory.id not in shown and (least is None or one.score >= least)]
     room = min(settings.max_tokens, run.about.window.room(run.overhead) - run.current.tokens)
@@ -109,6 +112,8 @@ async def _chosen(run: TurnRun, specs: Sequence[ToolSpec], room: int, sizes: dic
         )
     except AssistantKitError as error:
         _log.warning("tools are not chosen by what turn %s is about: %s", run.id, error)
+    except Exception:  # noqa: BLE001  (a selector's mistake must not cost the turn)
+        _log.exception("tools are not chosen by what turn %s is about", run.id)
     # What a selector returns is checked: the window's promise does not rest on it.
     kept: list[ToolSpec] = []
     for spec in chosen or specs:

@@ -72,6 +72,9 @@ async def _asked(about: Circumstances, crowded: Crowded) -> Compaction | None:
     except AssistantKitError as error:
         _log.warning("the conversation %r is not compacted as it should be: %s", about.conversation, error)
         return None
+    except Exception:  # noqa: BLE001  (a compactor's mistake must not cost the turn)
+        _log.exception("the conversation %r is not compacted as it should be", about.conversation)
+        return None
     if compaction is not None and not fits(compaction, crowded):
         _log.warning("what compactor %r keeps of %r does not fit", compaction.strategy, about.conversation)
         return None
