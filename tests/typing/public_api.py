@@ -7,22 +7,36 @@ from typing import Literal, assert_never, assert_type
 from assistant_kit import (
     Assistant,
     AssistantKitError,
+    CachedEmbedder,
     CallResult,
     CannotFit,
+    Chain,
+    ClearResults,
+    Context,
     Conversation,
     ConversationBusy,
     ConversationInfo,
+    Documents,
+    DocumentSearch,
     Event,
     File,
+    HashingEmbedder,
     HistoryTurn,
     HostedTool,
+    HuggingFaceCounter,
     Image,
+    IndexMemory,
+    KeywordSelector,
     LeaseSettings,
     MCPServer,
+    MemoryIndex,
     MemoryStore,
+    MemoryTools,
     ModelError,
+    ModelExtractor,
     ModelSettings,
     OpenAI,
+    RecallSettings,
     Recovery,
     RecoverySettings,
     Result,
@@ -32,7 +46,9 @@ from assistant_kit import (
     RunLimits,
     RunStream,
     Settings,
+    SQLiteIndex,
     SQLiteStore,
+    Summarize,
     Text,
     ToolContext,
     ToolError,
@@ -42,6 +58,7 @@ from assistant_kit import (
     keyed,
     tool,
 )
+from assistant_kit.protocols.memory import Remembered
 from assistant_kit.protocols.model import Model
 from assistant_kit.protocols.store import Store
 from assistant_kit.protocols.toolset import Toolset
@@ -128,6 +145,27 @@ def everything_can_be_set(model: Model, store: Store, toolset: Toolset) -> Assis
 def parts_can_be_chosen() -> Sequence[Model | Store]:
     rules = RuleModel([Rule("hello", answer="Hello!")])
     return (OpenAI("gpt-5.6-luna", api_key="made-up"), rules, MemoryStore(), SQLiteStore("chat.db"))
+
+
+async def a_context_is_put_together(model: Model, cheap: Model) -> Assistant[str]:
+    memory = IndexMemory(SQLiteIndex("memory.db"), CachedEmbedder(HashingEmbedder()))
+    documents = Documents(MemoryIndex(), HashingEmbedder())
+    added = await documents.add("handbook.md", "# Handbook")
+    assert_type(added.added, int)
+    assert_type(await memory.for_user("u1").remember("likes tea", labels={"kind": "taste", "sure": True}), Remembered)
+    assert_type((await memory.for_user("u1").recall("tea"))[0].score, float)
+    return Assistant(
+        model,
+        tools=[MemoryTools(memory), DocumentSearch(documents, scope="both")],
+        settings=Settings(window=WindowSettings(low_watermark=0.4), recall=RecallSettings(limit=5)),
+        context=Context(
+            token_counter=HuggingFaceCounter("tokenizer.json"),
+            compactor=Chain([ClearResults(), Summarize(cheap)]),
+            memory=memory,
+            extractor=ModelExtractor(cheap),
+            tool_selector=KeywordSelector(),
+        ),
+    )
 
 
 async def results_are_typed(assistant: Assistant[Weather]) -> None:
