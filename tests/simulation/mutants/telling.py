@@ -50,14 +50,14 @@ def window_drops_an_answer() -> Sequence[Swap]:
 @mutant
 def history_of_another_user() -> Sequence[Swap]:
     """What was said before is kept by the name of the conversation alone."""
-    history = of(Session, "_history")
+    past = of(Session, "past")
     kept: dict[str, Any] = {}
 
-    async def cached(self: Any, before: int | None) -> Any:
-        found = await history(self, before)
-        return kept.setdefault(self.conversation, found) if found else found
+    async def cached(self: Any, before: int, **known: Any) -> Any:
+        found = await past(self, before, **known)
+        return replace(kept.setdefault(self.conversation, found), seq=found.seq) if found.view.turns else found
 
-    return [(Session, "_history", cached)]
+    return [(Session, "past", cached)]
 
 
 @mutant

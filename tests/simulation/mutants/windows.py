@@ -13,7 +13,7 @@ from assistant_kit.run.view_cache import KeptView, ViewCache
 from assistant_kit.runtimes.ephemeral import Ephemeral
 from assistant_kit.session import Holding, Session
 from assistant_kit.turns import Block
-from assistant_kit.view import View, cleared
+from assistant_kit.view import View
 from tests.simulation.mutants.planting import Swap, always, always_soon, mutant, of
 
 
@@ -80,21 +80,6 @@ def room_made_without_a_record() -> Sequence[Swap]:
             run.runtime = runtime
 
     return [(loop, "make_room", made)]
-
-
-@mutant
-def unread_results_cleared() -> Sequence[Swap]:
-    """Of a turn that is too long, all results are cleared, those too that the model has not read."""
-    find = of(room, "_cleared_steps")
-
-    def cleared_steps(run: Any, step: int, *others: Any) -> tuple[int, int]:
-        found: tuple[int, int] = find(run, step, *others)
-        if not found[0]:
-            return found
-        beside = sum(block.tokens for block in others if isinstance(block, Block))
-        return step, cleared(run.current, run.about.counter, before_step=step).tokens + beside
-
-    return [(room, "_cleared_steps", cleared_steps)]
 
 
 @mutant
