@@ -19,7 +19,7 @@ from assistant_kit.errors import (
 )
 from assistant_kit.indexes.postgres import PostgresIndex
 from assistant_kit.indexes.postgres.failures import store_error
-from assistant_kit.indexes.postgres.server import Session, check_version
+from assistant_kit.postgres_session import Session, check_version
 from assistant_kit.testing.conformance.index_workbench import hit_ids, ids, passage, toward
 from tests.indexes.postgres_places import asking, at, database, index_at, role, run, schema
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -16,6 +17,7 @@ from assistant_kit.errors import ConfigurationError
 from assistant_kit.protocols.embedder import Purpose, Vector
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.registry import UPPER_BOUND, load
+from assistant_kit.side_by_side import side_by_side
 from assistant_kit.text_pieces import beginning
 
 _log = logging.getLogger("assistant_kit.embedders")
@@ -99,21 +101,12 @@ class OpenAIEmbedder:
         way = self._open()
         batches = list(_batches(await self._readable(texts), self._limits))
         answers: list[list[Vector]] = [[] for _ in batches]
-        failures: list[Exception] = []
 
         async def ask(number: int) -> None:
             async with way.slots:
-                try:
-                    answers[number] = await self._ask(way, batches[number])
-                except Exception as error:  # noqa: BLE001  (raised below, outside the group)
-                    failures.append(error)
-                    group.cancel_scope.cancel()
+                answers[number] = await self._ask(way, batches[number])
 
-        async with anyio.create_task_group() as group:
-            for number in range(len(batches)):
-                group.start_soon(ask, number)
-        if failures:
-            raise failures[0]
+        await side_by_side([partial(ask, number) for number in range(len(batches))], limit=len(batches))
         return [vector for answer in answers for vector in answer]
 
     async def aclose(self) -> None:

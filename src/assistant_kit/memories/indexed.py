@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, nextafter
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ from assistant_kit.protocols.search_index import Hit, Label, OwnedIndex, Passage
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.registry import UPPER_BOUND, load
 from assistant_kit.retrieval import favour_recent, fuse, says_the_same, telling_words, within_budget
+from assistant_kit.side_by_side import side_by_side
 
 _log = logging.getLogger("assistant_kit.memory")
 
@@ -298,18 +300,9 @@ def _question(text: str) -> str:
 async def _at_once(*searches: Callable[[], Awaitable[Sequence[Hit]]]) -> list[Sequence[Hit]]:
     """Search in several ways at the same time. The first failure cancels the others and leaves as itself."""
     rankings: list[Sequence[Hit]] = [() for _ in searches]
-    failures: list[Exception] = []
 
     async def search(number: int) -> None:
-        try:
-            rankings[number] = await searches[number]()
-        except Exception as error:  # noqa: BLE001  (raised below, outside the group)
-            failures.append(error)
-            group.cancel_scope.cancel()
+        rankings[number] = await searches[number]()
 
-    async with anyio.create_task_group() as group:
-        for number in range(len(searches)):
-            group.start_soon(search, number)
-    if failures:
-        raise failures[0]
+    await side_by_side([partial(search, number) for number in range(len(searches))], limit=len(searches))
     return rankings

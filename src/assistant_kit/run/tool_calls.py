@@ -10,8 +10,8 @@ from assistant_kit.events import ToolRequest
 from assistant_kit.messages import Outcome, ToolCall
 from assistant_kit.run.call_digest import digest_of, parsed_arguments
 from assistant_kit.run.one_call import CANCELLED, UNKNOWN, Asked, answer_call, unmade
-from assistant_kit.run.side_by_side import side_by_side
 from assistant_kit.run.turn import TurnRun, record
+from assistant_kit.side_by_side import side_by_side
 from assistant_kit.tool_spec import may_repeat
 
 

@@ -18,10 +18,10 @@ from assistant_kit.errors import (
     StoreUnavailable,
     StoreVolatile,
 )
+from assistant_kit.postgres_session import check_version
 from assistant_kit.protocols.store import Lease
 from assistant_kit.stores.postgres import PostgresStore, Timeouts
 from assistant_kit.stores.postgres.failures import store_error
-from assistant_kit.stores.postgres.server import check_version
 from tests.services.postgres import DURABLE, Cluster, postgres_cluster
 from tests.services.processes import free_port
 from tests.stores.postgres.asking import at, everything_said

@@ -10,7 +10,8 @@ from psycopg.pq import TransactionStatus
 
 from assistant_kit.errors import StoreUnavailable
 from assistant_kit.indexes.postgres.failures import store_error
-from assistant_kit.indexes.postgres.server import Server, Session
+from assistant_kit.indexes.postgres.server import Server
+from assistant_kit.postgres_session import Session
 from assistant_kit.worker_thread import Duties, Ended, Group, Job, Worker
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from typing import Final
 import psycopg
 
 from assistant_kit.errors import ConfigurationError, StoreCorrupt, StoreTooNew, StoreUnavailable
-from assistant_kit.indexes.postgres.server import Server, Session, one_row
+from assistant_kit.indexes.postgres.server import Server, one_row
+from assistant_kit.postgres_session import Session
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OURS: Final = re.compile(r"\bassistant_kit_index\.")

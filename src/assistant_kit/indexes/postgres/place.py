@@ -9,8 +9,9 @@ from assistant_kit.errors import ConfigurationError
 from assistant_kit.indexes._rules import Space, settled
 from assistant_kit.indexes.postgres import migrations
 from assistant_kit.indexes.postgres.migrations import Extension
-from assistant_kit.indexes.postgres.server import MAINTENANCE, Server, Session, one_row
+from assistant_kit.indexes.postgres.server import MAINTENANCE, Server, one_row
 from assistant_kit.indexes.postgres.values import VectorLoader
+from assistant_kit.postgres_session import Session
 
 MAX_APPROXIMATE: Final = 2000
 """Numbers of a vector that pgvector's HNSW takes."""

@@ -1,22 +1,16 @@
 """Where a Postgres server is, and how a connection to it is opened."""
 
 import math
-import time
-from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from assistant_kit.errors import ConfigurationError, StoreUnavailable, StoreVolatile
+from assistant_kit.errors import ConfigurationError
 from assistant_kit.indexes.postgres.values import Binary, BinaryDumper
-
-T = TypeVar("T")
-
-_OLDEST: Final = 140000
-"""Postgres 14, as `server_version` says it."""
+from assistant_kit.postgres_session import Session, check_settings, check_version
 
 _CONNECT: Final = 5
 """Seconds to get a connection."""
@@ -32,32 +26,6 @@ _SETTINGS: Final = """
         current_setting('server_encoding'), current_setting('transaction_read_only'),
         CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
-
-
-class Session(psycopg.Connection[TupleRow]):
-    """A connection that waits at most `patience` seconds for an answer.
-
-    A server that has frozen answers neither with data nor with an error, and its machine still keeps the way open.
-    """
-
-    patience: float = math.inf
-
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Wait for an answer. Raises psycopg.OperationalError when there is none in time."""
-        return super().wait(self._bounded(gen), *args, **kwargs)
-
-    def _bounded(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        begun = time.monotonic()
-        ready: Any = None
-        while True:
-            try:
-                wanted = gen.send(ready)
-            except StopIteration as end:
-                return end.value
-            ready = yield wanted
-            if not ready and time.monotonic() - begun > self.patience:
-                self.patience = 0.0
-                raise psycopg.OperationalError("no answer in time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +90,9 @@ class Server:
     def _check(self, session: Session, *, writes: bool) -> None:
         check_version(self.place, session.info.server_version)
         fsync, volatile, encoding, read_only, _ = one_row(session, _SETTINGS)
-        if encoding != "UTF8":
-            raise StoreUnavailable(f"{self.place}: the database has the encoding {encoding}: give one with UTF8")
-        if writes and read_only == "on":
-            raise StoreUnavailable(f"{self.place}: the server is read only: give the address of the primary")
-        if fsync != "on" and volatile != "on":
-            problem = (
-                "fsync is off; turn it on, or say that this is meant: ALTER DATABASE … SET assistant_kit.volatile = on"
-            )
-            raise StoreVolatile(self.place, problem)
-
-
-def check_version(place: str, version: int) -> None:
-    """Refuse a server that is too old; versions are numbered as Postgres does. Raises StoreUnavailable."""
-    if version < _OLDEST:
-        raise StoreUnavailable(f"{place}: the server says it is Postgres {version // 10000}: 14 is needed")
+        check_settings(
+            self.place, fsync=fsync, volatile=volatile, encoding=encoding, read_only=read_only, writes=writes
+        )
 
 
 def one_row(session: Session, statement: str, *values: object) -> TupleRow:

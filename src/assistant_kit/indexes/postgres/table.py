@@ -11,8 +11,8 @@ from psycopg.rows import TupleRow
 
 from assistant_kit.indexes._rules import Space, check_vector, is_storable, space_of
 from assistant_kit.indexes.postgres.place import Place
-from assistant_kit.indexes.postgres.server import Session
 from assistant_kit.indexes.postgres.values import columns, searchable, texts, vector_value
+from assistant_kit.postgres_session import Session
 from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, Passage, Where
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from psycopg.rows import TupleRow
 
+from assistant_kit.postgres_session import Session
 from assistant_kit.stores.postgres.lanes import Call, Lanes
 from assistant_kit.stores.postgres.migrations import prepare
 from assistant_kit.stores.postgres.server import Server
-from assistant_kit.stores.postgres.session import Session
 from assistant_kit.stores.postgres.statements import Statements
 
 EVERYTHING: Final = 2**31 - 1

@@ -17,6 +17,7 @@ from assistant_kit.errors import (
     ConversationNotFound,
     LeaseLost,
 )
+from assistant_kit.postgres_session import Session
 from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record
 from assistant_kit.stores._rules import (
     beginning,
@@ -35,8 +36,8 @@ from assistant_kit.stores.postgres.database import EVERYTHING, Database, integer
 from assistant_kit.stores.postgres.lanes import Call
 from assistant_kit.stores.postgres.link import Link
 from assistant_kit.stores.postgres.server import Cursor
-from assistant_kit.stores.postgres.session import Session, blobs, integers, texts
 from assistant_kit.stores.postgres.transaction import in_thread, transaction
+from assistant_kit.stores.postgres.values import blobs, integers, texts
 
 _LEAST_WAIT: Final = 0.001  # seconds: a lease that ends just now
 

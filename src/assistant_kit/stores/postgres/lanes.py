@@ -12,10 +12,11 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from assistant_kit.errors import StoreUnavailable
+from assistant_kit.postgres_session import Session
 from assistant_kit.stores.postgres.failures import store_error
 from assistant_kit.stores.postgres.link import Link
 from assistant_kit.stores.postgres.server import Cursor, Server, Timeouts, limit
-from assistant_kit.stores.postgres.session import Session, texts
+from assistant_kit.stores.postgres.values import texts
 from assistant_kit.worker_thread import Duties, Ended, Group, Job, Worker
 
 _ALONE: Final = 0.1  # part of the time for locks that is left when a group has failed: each of it may wait for one

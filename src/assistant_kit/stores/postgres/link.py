@@ -8,8 +8,8 @@ from typing import Any, cast
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from assistant_kit.postgres_session import Session
 from assistant_kit.stores.postgres.server import Cursor
-from assistant_kit.stores.postgres.session import Session
 
 _IN_DOUBT = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
 

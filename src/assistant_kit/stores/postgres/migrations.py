@@ -8,8 +8,8 @@ from typing import Final
 import psycopg
 
 from assistant_kit.errors import ConfigurationError, StoreCorrupt, StoreTooNew, StoreUnavailable
+from assistant_kit.postgres_session import Session
 from assistant_kit.stores.postgres.server import Server, limit, one_row
-from assistant_kit.stores.postgres.session import Session
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _WRITTEN: Final = re.compile(r"\bassistant_kit\.")

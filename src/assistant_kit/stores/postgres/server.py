@@ -10,13 +10,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8BinaryDumper
 
-from assistant_kit.errors import ConfigurationError, StoreUnavailable, StoreVolatile
-from assistant_kit.stores.postgres.session import Array, ArrayDumper, Session
+from assistant_kit.errors import ConfigurationError
+from assistant_kit.postgres_session import Session, check_settings, check_version
+from assistant_kit.stores.postgres.values import Array, ArrayDumper
 
 Cursor: TypeAlias = psycopg.Cursor[TupleRow]
-
-OLDEST: Final = 140000
-"""Postgres 14, as `server_version` says it."""
 
 _SETTINGS: Final = """
     SELECT current_setting('fsync'), coalesce(current_setting('assistant_kit.volatile', true), ''),
@@ -25,10 +23,6 @@ _SETTINGS: Final = """
         CASE WHEN current_setting('server_version_num')::integer >= 170000
             THEN set_config('transaction_timeout', %s, false) END
 """
-
-_VOLATILE: Final = (
-    "fsync is off there: turn it on, or say that this is meant by ALTER DATABASE … SET assistant_kit.volatile = on"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,21 +123,9 @@ class Server:
         check_version(self.place, connection.info.server_version)
         times = [str(milliseconds(transaction))]
         fsync, volatile, encoding, read_only, *_ = one_row(connection, _SETTINGS, times)
-        if encoding != "UTF8":
-            raise StoreUnavailable(f"{self.place}: the database has the encoding {encoding}: give one with UTF8")
-        if writes and read_only == "on":
-            raise StoreUnavailable(f"{self.place}: the server is read only: give the address of the primary")
-        if fsync != "on" and volatile != "on":
-            problem = (
-                "fsync is off; turn it on, or say that this is meant: ALTER DATABASE … SET assistant_kit.volatile = on"
-            )
-            raise StoreVolatile(self.place, problem)
-
-
-def check_version(place: str, version: int) -> None:
-    """Refuse a server that is too old; versions are numbered as Postgres does. Raises StoreUnavailable."""
-    if version < OLDEST:
-        raise StoreUnavailable(f"{place}: the server says it is Postgres {version // 10000}: 14 is needed")
+        check_settings(
+            self.place, fsync=fsync, volatile=volatile, encoding=encoding, read_only=read_only, writes=writes
+        )
 
 
 def limit(*settings: str, seconds: float) -> bytes:

@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 import psycopg
 from anyio import CancelScope, CapacityLimiter, to_thread
 
+from assistant_kit.postgres_session import Session
 from assistant_kit.stores.postgres.failures import store_error
 from assistant_kit.stores.postgres.server import Server
-from assistant_kit.stores.postgres.session import Session
 
 T = TypeVar("T")
 

@@ -1,49 +1,17 @@
-"""A connection that does not wait for ever, and values as Postgres takes them fastest."""
+"""Values as Postgres takes them fastest."""
 
-import math
-import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from struct import Struct
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from psycopg.rows import TupleRow
-
-T = TypeVar("T")
 
 _HEAD: Final = Struct("!iiIii")  # dimensions, whether there are nulls, type, length, first index
 _LENGTH: Final = Struct("!i")
 _INTEGER: Final = Struct("!ii")  # its length and itself
 _INT4, _TEXT, _BYTEA = 23, 25, 17
-
-
-class Session(psycopg.Connection[TupleRow]):
-    """A connection that waits at most `patience` seconds for an answer.
-
-    A server that has frozen answers neither with data nor with an error, and its machine still keeps the way open.
-    """
-
-    patience: float = math.inf
-
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Wait for an answer. Raises psycopg.OperationalError when there is none in time."""
-        return super().wait(self._bounded(gen), *args, **kwargs)
-
-    def _bounded(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        begun = time.monotonic()
-        ready: Any = None
-        while True:
-            try:
-                wanted = gen.send(ready)
-            except StopIteration as end:
-                return end.value
-            ready = yield wanted
-            if not ready and time.monotonic() - begun > self.patience:
-                self.patience = 0.0
-                raise psycopg.OperationalError("no answer in time")
 
 
 class Array(bytes):
