@@ -20,7 +20,12 @@ LONG, SHORT = "rain " * 90, "rain"
 
 
 def compacted(
-    before: int = 0, *, summaries: Sequence[str] = (), cleared_turn: str = "", cleared_step: int = 0
+    before: int = 0,
+    *,
+    summaries: Sequence[str] = (),
+    cleared_turn: str = "",
+    cleared_step: int = 0,
+    cleared_calls: int = 0,
 ) -> Compacted:
     return Compacted(
         turn="t",
@@ -29,6 +34,7 @@ def compacted(
         summaries=tuple(Summary(text=text, first=1, last=before) for text in summaries),
         cleared_turn=cleared_turn,
         cleared_step=cleared_step,
+        cleared_calls=cleared_calls,
         strategy="test",
         usage=Usage(),
     )
@@ -157,8 +163,8 @@ def test_clearing_leaves_short_results_and_is_done_once() -> None:
     once = cleared(turn, COUNTER)
     assert results_in([once])[1] == SHORT
     assert cleared(once, COUNTER) == once
-    assert results_in([cleared(turn, COUNTER, before_step=3)])[2] == LONG + "!"
-    assert cleared(turn, COUNTER, before_step=0) is turn
+    assert results_in([cleared(turn, COUNTER, before=(3, 0))])[2] == LONG + "!"
+    assert cleared(turn, COUNTER, before=(0, 0)) is turn
 
 
 @given(journal=journals(), place=st.integers(0, 6), step=st.integers(0, 4), first=st.integers(0, 30))

@@ -178,8 +178,10 @@ class Compacted:
     """From here on, requests show less of the conversation. The journal itself keeps everything.
 
     Turns that begin before record `before` are left out; `summaries`, the oldest first, stand in for all or some of
-    them. Overlong tool results are cleared in turns before `cleared_turn`, and in that turn in steps before
-    `cleared_step`. `key` is unique in its turn. `strategy` names what decided this, and `usage` is what it took.
+    them. Overlong tool results are cleared in turns before `cleared_turn`, in that turn in steps before `cleared_step`,
+    and in that step those of the first `cleared_calls` calls. From step 1 on, answers of that turn that were not
+    accepted are left out, too. `key` is unique in its turn. `strategy` names what decided this, and `usage` is what it
+    took.
     """
 
     kind: Literal["compacted"] = "compacted"
@@ -189,6 +191,7 @@ class Compacted:
     summaries: tuple[Summary, ...] = ()
     cleared_turn: str = ""
     cleared_step: int = 0
+    cleared_calls: int = 0
     strategy: str
     model: str = ""
     usage: Usage

@@ -44,7 +44,7 @@ class ToolSpec:
 
     `parameters` is the JSON schema of its arguments; `timeout` is in seconds (None: the run's default);
     `reconciles` tells that its toolset can find out what became of a call (`ReconcilingToolset`);
-    `origin` says in errors where the tool comes from.
+    `origin` says in errors where the tool comes from, `server` names the server that answers it, if it is one.
     """
 
     name: str
@@ -56,6 +56,7 @@ class ToolSpec:
     needs_approval: bool = False
     reconciles: bool = False
     origin: str = ""
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a run used, as the providers reported it."""
+"""What a run used, and what is left, as the providers reported it."""
 
 from dataclasses import dataclass
 
@@ -32,3 +32,28 @@ class Usage:
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             reported=self.reported and other.reported,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """What a server says of its own rate limits; None where it says nothing.
+
+    What is left of requests and tokens in its window, and the seconds after which each is whole again.
+    """
+
+    requests_limit: int | None = None
+    requests_left: int | None = None
+    requests_reset: float | None = None
+    tokens_limit: int | None = None
+    tokens_left: int | None = None
+    tokens_reset: float | None = None
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds until what is used up comes back; None when nothing is, or nobody knows when."""
+        resets = [
+            reset
+            for left, reset in ((self.requests_left, self.requests_reset), (self.tokens_left, self.tokens_reset))
+            if left == 0 and reset is not None
+        ]
+        return max(resets, default=None)

@@ -1,7 +1,6 @@
 """A failed call is made again after a pause, in time, and only when that can do no harm."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import anyio
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from assistant_kit.deadline import Deadline
 from assistant_kit.errors import (
     AssistantKitError,
+    ConfigurationError,
     InvalidArguments,
     ModelBroke,
     ModelError,
@@ -26,15 +26,14 @@ from assistant_kit.errors import (
     ToolError,
 )
 from assistant_kit.events import Event, Retrying
-from assistant_kit.policies.retry import Retry, backoff, passing
+from assistant_kit.policies.retry import Retry, asked_to_wait, backoff, passing
+from assistant_kit.protocols.model import Progress
 from assistant_kit.protocols.policy import Call, Policy
+from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import Effect, Keyed
+from assistant_kit.usage import RateLimits
 
 DOWN = ModelUnavailable("down", model="m")
-
-
-async def never() -> str:
-    raise NotImplementedError
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Provider:
     failures: list[BaseException]
     asked: list[float] = field(default_factory=list[float])
 
-    async def answer(self) -> str:
+    async def answer(self, _: Call) -> str:
         self.asked.append(anyio.current_time())
         if self.failures:
             raise self.failures.pop(0)
@@ -52,22 +51,19 @@ class Provider:
 
 
 def call(
-    attempt: Callable[[], Awaitable[str]] = never,
     *,
     effect: Effect = "read",
     started: bool = False,
     until: float = inf,
     seen: list[Event] | None = None,
-) -> Call[str]:
-    notify = [] if seen is None else seen
+) -> Call:
     return Call(
         kind="model",
         name="m",
-        attempt=attempt,
         effect=effect,
-        started=started,
+        progress=Progress(started=started),
         deadline=Deadline(until),
-        notify=notify.append,
+        notify=([] if seen is None else seen).append,
     )
 
 
@@ -105,9 +101,13 @@ def test_only_what_is_likely_to_pass_is_tried_again(error: AssistantKitError, pa
     assert (always(1.0).next_delay(call(), error, attempt=1, now=0.0) is not None) == passes
 
 
-def test_the_pause_doubles_up_to_its_cap() -> None:
-    retry = always(1.0, attempts=9)
-    assert [retry.next_delay(call(), DOWN, attempt=attempt, now=0.0) for attempt in range(1, 6)] == [1, 2, 4, 8, 8]
+def test_the_pause_grows_threefold_at_most_up_to_its_cap() -> None:
+    retry, pauses = always(1.0, attempts=9), [0.0]
+    for attempt in range(1, 6):
+        delay = retry.next_delay(call(), DOWN, attempt=attempt, now=0.0, pause=pauses[-1])
+        assert delay is not None
+        pauses.append(delay)
+    assert pauses == [0, 1, 3, 8, 8, 8]
 
 
 def test_the_last_attempt_is_the_last() -> None:
@@ -140,20 +140,71 @@ def test_a_pause_beyond_the_deadline_is_not_begun() -> None:
     assert always(1.0).next_delay(call(), limited(inf), attempt=1, now=100.0) is None
 
 
-@given(st.integers(1, 10_000), st.floats(0, 60), st.floats(0, 60), st.floats(0, 1))
-def test_a_pause_is_a_part_of_the_exponential_one_and_at_most_the_cap(
-    attempt: int, base: float, cap: float, chance: float
+@given(st.floats(0, 1e9), st.floats(0, 60), st.floats(0, 60), st.floats(0, 1))
+def test_a_pause_lies_between_the_base_and_three_times_the_pause_before_and_under_the_cap(
+    pause: float, base: float, cap: float, chance: float
 ) -> None:
-    pause = backoff(attempt, base=base, cap=cap, chance=chance)
-    assert 0 <= pause <= cap
-    assert attempt > 10 or pause <= base * 2 ** (attempt - 1)
+    following = backoff(pause, base=base, cap=cap, chance=chance)
+    assert 0 <= following <= cap
+    assert following <= max(base, 3 * pause)
+    assert not pause or following >= min(base, cap)
 
 
 @given(st.integers(1, 12))
 def test_by_default_the_jitter_is_random_and_within_bounds(attempt: int) -> None:
-    delay = Retry(attempts=13).next_delay(call(), DOWN, attempt=attempt, now=0.0)
+    delay = Retry(attempts=13).next_delay(call(), DOWN, attempt=attempt, now=0.0, pause=1.0)
     assert delay is not None
-    assert 0 <= delay <= min(8.0, 0.5 * 2 ** (attempt - 1))
+    assert 0.5 <= delay <= 3.0
+
+
+def test_where_the_provider_names_no_pause_the_reset_of_its_limit_counts() -> None:
+    used_up = RateLimits(requests_left=3, requests_reset=1.0, tokens_left=0, tokens_reset=20.0)
+    error = ModelRateLimited("slow down", model="m", limits=used_up)
+    assert always(1.0).next_delay(call(), error, attempt=1, now=0.0) == 20.0
+    assert asked_to_wait(ModelRateLimited("x", model="m", limits=RateLimits(tokens_left=0))) == 0
+    assert asked_to_wait(ModelUnavailable("x", model="m", limits=used_up)) == 0
+    assert asked_to_wait(ModelRateLimited("x", model="m", retry_after=2.0, limits=used_up)) == 2
+
+
+# --- the budget
+
+
+@pytest.mark.anyio
+async def test_in_an_outage_all_runs_together_retry_no_more_than_the_budget_has() -> None:
+    retry = Retry(base=0, budget=RetryBudget(capacity=50, cost=10))
+    provider = Provider([DOWN] * 1000)
+    with anyio.fail_after(5):
+        for _ in range(100):
+            with pytest.raises(ModelUnavailable):
+                await retry.around(call(), provider.answer)
+    assert len(provider.asked) == 105
+    assert not retry.health()["retry budget"].ok
+
+
+@pytest.mark.anyio
+async def test_successes_at_the_first_attempt_earn_retries() -> None:
+    budget = RetryBudget(capacity=10, cost=10, left=0)
+    retry = Retry(base=0, budget=budget)
+    provider = Provider([])
+    for _ in range(10):
+        await retry.around(call(), provider.answer)
+    assert budget.left == 10
+    provider.failures.append(DOWN)
+    assert await retry.around(call(), provider.answer) == "answer"
+    assert budget.left == 0
+    assert retry.health()["retry budget"].state == "used up"
+
+
+@pytest.mark.parametrize(("capacity", "cost"), [(0, 0), (10, 11), (10, 0)])
+def test_a_budget_from_which_nothing_could_ever_be_spent_is_refused(capacity: int, cost: int) -> None:
+    with pytest.raises(ConfigurationError):
+        RetryBudget(capacity=capacity, cost=cost)
+
+
+def test_what_applies_to_a_call_is_told() -> None:
+    retry = Retry(attempts=4)
+    assert "4 attempts" in retry.explain(call())
+    assert "never" in retry.explain(call(effect="once"))
 
 
 # --- the driver
@@ -164,7 +215,7 @@ async def test_a_call_that_fails_for_a_while_succeeds_in_the_end() -> None:
     provider, seen = Provider([DOWN, DOWN]), list[Event]()
     policy: Policy = Retry(base=0)
     with anyio.fail_after(5):
-        assert await policy.around(call(provider.answer, seen=seen)) == "answer"
+        assert await policy.around(call(seen=seen), provider.answer) == "answer"
     assert seen == [Retrying(attempt=2, delay=0, error=DOWN), Retrying(attempt=3, delay=0, error=DOWN)]
 
 
@@ -173,7 +224,7 @@ async def test_the_last_error_is_raised_as_it_is() -> None:
     last = ModelTimeout("late", model="m")
     provider = Provider([DOWN, DOWN, last])
     with anyio.fail_after(5), pytest.raises(ModelTimeout) as caught:
-        await Retry(base=0).around(call(provider.answer))
+        await Retry(base=0).around(call(), provider.answer)
     assert caught.value is last
     assert len(provider.asked) == 3
 
@@ -183,7 +234,7 @@ async def test_the_last_error_is_raised_as_it_is() -> None:
 async def test_an_error_that_will_not_pass_is_raised_at_once(error: BaseException) -> None:
     provider, seen = Provider([error]), list[Event]()
     with anyio.fail_after(5), pytest.raises(type(error)):
-        await Retry(base=0).around(call(provider.answer, seen=seen))
+        await Retry(base=0).around(call(seen=seen), provider.answer)
     assert len(provider.asked) == 1
     assert seen == []
 
@@ -192,14 +243,13 @@ async def test_an_error_that_will_not_pass_is_raised_at_once(error: BaseExceptio
 async def test_a_call_that_becomes_visible_while_it_fails_is_not_made_again() -> None:
     made: list[int] = []
 
-    async def attempt() -> str:
+    async def attempt(visible: Call) -> str:
         made.append(1)
-        visible.started = True
+        visible.progress.started = True
         raise DOWN
 
-    visible = call(attempt)
     with anyio.fail_after(5), pytest.raises(ModelUnavailable):
-        await Retry(base=0).around(visible)
+        await Retry(base=0).around(call(), attempt)
     assert made == [1]
 
 
@@ -212,9 +262,7 @@ async def test_cancellation_in_a_pause_passes_and_nothing_is_tried_again() -> No
             def leave(_: Event) -> None:
                 group.cancel_scope.cancel()
 
-            cancelled = call(provider.answer)
-            cancelled.notify = leave
-            group.start_soon(Retry().around, cancelled)
+            group.start_soon(Retry().around, replace(call(), notify=leave), provider.answer)
     assert len(provider.asked) == 1
 
 
@@ -223,7 +271,7 @@ def test_pauses_take_the_time_that_they_announce() -> None:
 
     async def run() -> list[float]:
         start = anyio.current_time()
-        await always(0.5, base=4.0).around(call(provider.answer, seen=seen))
+        await always(0.5, base=4.0).around(call(seen=seen), provider.answer)
         return [at - start for at in provider.asked]
 
     assert trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0)) == [0, 2, 22]
@@ -236,7 +284,7 @@ def test_a_run_that_has_no_time_left_fails_at_once_with_the_providers_error() ->
     async def run() -> float:
         start = anyio.current_time()
         with pytest.raises(ModelRateLimited):
-            await always(0.5).around(call(provider.answer, until=start + 10))
+            await always(0.5).around(call(until=start + 10), provider.answer)
         return anyio.current_time() - start
 
     assert trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0)) == 0

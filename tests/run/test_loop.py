@@ -11,6 +11,7 @@ from assistant_kit.events import Event
 from assistant_kit.messages import DeveloperMessage
 from assistant_kit.policies.retry import Retry
 from assistant_kit.protocols.policy import Call as PolicyCall
+from assistant_kit.protocols.policy import Proceed, T
 from assistant_kit.settings import ModelSettings, RunLimits, Settings
 from assistant_kit.testing.scripted_model import Call, CallTools, Cut, Delay, Fail, Say, ScriptedModel
 from assistant_kit.toolsets.functions import tool
@@ -100,15 +101,15 @@ async def test_policies_stand_around_each_other_in_order() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        async def around(self, call: PolicyCall[object]) -> object:
+        async def around(self, call: PolicyCall, proceed: Proceed[T]) -> T:
             seen.append(f"{self.name} in {call.kind}")
             try:
-                return await call.attempt()
+                return await proceed(call)
             finally:
                 seen.append(f"{self.name} out")
 
     with ScriptedModel([Fail(unavailable()), "ok"]) as model:
-        await Assistant(model, policies=[Noting("a"), AT_ONCE, Noting("b")]).run("x")  # pyright: ignore[reportArgumentType]
+        await Assistant(model, policies=[Noting("a"), AT_ONCE, Noting("b")]).run("x")
     assert seen == ["a in model", "b in model", "b out", "b in model", "b out", "a out"]
 
 
@@ -116,12 +117,12 @@ async def test_policies_stand_around_tool_calls_too() -> None:
     seen: list[tuple[str, str, object]] = []
 
     class Noting:
-        async def around(self, call: PolicyCall[object]) -> object:
+        async def around(self, call: PolicyCall, proceed: Proceed[T]) -> T:
             seen.append((call.kind, call.name, call.effect))
-            return await call.attempt()
+            return await proceed(call)
 
     with ScriptedModel([CallTools(Call("add", {"a": 1, "b": 2})), "3"]) as model:
-        await Assistant(model, tools=[add], policies=[Noting()]).run("x")  # pyright: ignore[reportArgumentType]
+        await Assistant(model, tools=[add], policies=[Noting()]).run("x")
     assert seen == [("model", "scripted", "read"), ("tool", "add", "read"), ("model", "scripted", "read")]
 
 

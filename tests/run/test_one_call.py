@@ -256,14 +256,14 @@ async def test_a_turn_that_ends_before_it_comes_to_a_call_of_an_earlier_worker_l
 class Again:
     """Makes a call that has failed once more, after a while."""
 
-    async def around(self, call: policy.Call[T]) -> T:
+    async def around(self, call: policy.Call, proceed: policy.Proceed[T]) -> T:
         if call.kind == "model":
-            return await call.attempt()
+            return await proceed(call)
         try:
-            return await call.attempt()
+            return await proceed(call)
         except ToolError:
             await anyio.sleep(0.05)
-            return await call.attempt()
+            return await proceed(call)
 
 
 @pytest.mark.parametrize(("life", "expected"), [(0.02, ("unknown", 1)), (3600.0, ("ok", 2))])
@@ -294,10 +294,10 @@ async def test_a_repeated_keyed_call_that_waits_for_its_turn_too_long_is_not_mad
     class Late:
         """A policy that takes its time."""
 
-        async def around(self, call: policy.Call[T]) -> T:
+        async def around(self, call: policy.Call, proceed: policy.Proceed[T]) -> T:
             if call.kind == "tool":
                 await anyio.sleep(0.05)
-            return await call.attempt()
+            return await proceed(call)
 
     world = World()
     await world.dies(CallTools(Call("send")), tools=[send], fail_at=3)
@@ -530,12 +530,12 @@ class GivenUp:
     def __init__(self, begun: anyio.Event) -> None:
         self.begun = begun
 
-    async def around(self, call: policy.Call[T]) -> T:
+    async def around(self, call: policy.Call, proceed: policy.Proceed[T]) -> T:
         if call.kind == "model":
-            return await call.attempt()
+            return await proceed(call)
 
         async def attempt() -> None:
-            await call.attempt()
+            await proceed(call)
 
         async with anyio.create_task_group() as group:
             group.start_soon(attempt)

@@ -5,7 +5,7 @@ import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import InputError, ModelBroke
-from assistant_kit.events import Event
+from assistant_kit.events import Event, TextRetracted
 from assistant_kit.testing.scripted_model import Call, CallTools, Cut, Delay, Fail, ScriptedModel
 from assistant_kit.toolsets.functions import tool
 
@@ -50,7 +50,8 @@ async def test_a_failed_run_ends_with_an_error_event_and_raises_it() -> None:
                     events.append(event)  # noqa: PERF401  (a comprehension would lose them)
             with pytest.raises(ModelBroke):
                 await run.result()
-    assert [event.kind for event in events] == ["token", "token", "error"]
+    assert [event.kind for event in events] == ["token", "token", "text_retracted", "error"]
+    assert events[2] == TextRetracted(text="Hel lo")
 
 
 async def test_a_bug_leaves_through_the_reader() -> None:

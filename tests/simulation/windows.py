@@ -48,18 +48,22 @@ class Windows:
         return len(self.requests)
 
     def _newest_results(self, turn: TurnOnRecord, request: ModelRequest) -> None:
-        """Check that results which the model has not read yet are not cleared, unless the turn would be too long."""
+        """Check that the newest results are not cleared, not even one more than it takes: the turn would be too long.
+
+        The model has not read them yet, or has to answer from them again.
+        """
         last = max(place for place, item in enumerate(request.items) if isinstance(item, UserMessage))
         calls = max((place for place, item in enumerate(request.items) if isinstance(item, ToolCall)), default=0)
         newest = [item for item in request.items[max(last, calls) :] if isinstance(item, ToolAnswer)]
-        if not any(_words(answer).startswith(CLEARED) for answer in newest):
-            return
         asked = list(turn.calls.values())[-len(newest) :]
-        whole = {id(answer): _whole(answer, call) for answer, call in zip(newest, asked, strict=True)}
-        items = [whole.get(id(item), item) for item in request.items[last:]]
+        gone = [pair for pair in zip(newest, asked, strict=True) if _words(pair[0]).startswith(CLEARED)]
+        if not gone:
+            return
+        one, call = gone[-1]
+        items = [_whole(one, call) if item is one else item for item in request.items[last:]]
         tokens = request_tokens(replace(request, items=items), COUNTER)
         if tokens <= self.settings.budget:
-            self.broken("window", f"{turn.ref}: results nobody has read are cleared; they fit, with {tokens} tokens")
+            self.broken("window", f"{turn.ref}: a result nobody has read is cleared; it fits, with {tokens} tokens")
 
     def _read_again(self, turn: TurnOnRecord, items: Sequence[Item]) -> None:
         """Check that what is read again is what was recorded."""
@@ -146,7 +150,8 @@ class _Walk:
             recorded = self.windows.ledger.of_nonce.get(nonce_of(call.arguments) or 0)
             if recorded is None or not _words(answer).startswith(CLEARED):
                 continue
-            if (self._begun(recorded.turn), int(recorded.key.partition(".")[0])) >= until:
+            step, _, index = recorded.key.partition(".")
+            if (self._begun(recorded.turn), int(step), int(index)) >= until:
                 self._broken("compaction", f"a request for {ref} clears {recorded.key} of {recorded.turn}, unrecorded")
 
     def _begins_alike(self, ref: str, earlier: Sequence[Item], later: Sequence[Item]) -> None:
@@ -185,11 +190,11 @@ class _Walk:
         if size - overhead <= room * part:
             self._broken("compaction", f"{where} was not needed: {size} of {self.windows.settings.budget} tokens")
 
-    def _cleared(self, entry: Compacted | None) -> tuple[int, int]:
-        """Return until where results are cleared: the first record of a turn, and a step."""
+    def _cleared(self, entry: Compacted | None) -> tuple[int, int, int]:
+        """Return until where results are cleared: the first record of a turn, a step, and a call of it."""
         if entry is None or not entry.cleared_turn:
-            return 0, 0
-        return self._begun(entry.cleared_turn), entry.cleared_step
+            return 0, 0, 0
+        return self._begun(entry.cleared_turn), entry.cleared_step, entry.cleared_calls
 
     def _begun(self, name: str) -> int:
         return next((seq for seq, turn in self.turns if turn.turn == name), 0)

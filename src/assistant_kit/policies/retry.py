@@ -1,9 +1,8 @@
-"""Make a failed call again: after a pause, in time, and only when that can do no harm."""
+"""Make a failed call again: after a pause, in time, within a budget, and only when that can do no harm."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -16,51 +15,75 @@ from assistant_kit.errors import (
     ModelUnreachable,
 )
 from assistant_kit.events import Retrying
-from assistant_kit.protocols.policy import Call
+from assistant_kit.protocols.policy import Call, Condition, Proceed, T
+from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import may_repeat
 
-T = TypeVar("T")
 _PASSING = (ModelUnreachable, ModelTimeout, ModelRateLimited, ModelUnavailable)
-_MOST_DOUBLINGS = 64  # beyond it a float overflows sooner or later, and every pause is the cap anyway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Retries what is likely to pass, with full jitter.
+    """Retries what is likely to pass, with decorrelated jitter.
 
-    `attempts` in all; the pause before attempt n+1 is a random part of `min(cap, base * 2**(n-1))` seconds, or what
-    the provider asks for (`Retry-After`), if that is longer. A pause that does not fit into the deadline is not
-    begun: the error is raised at once.
+    `attempts` in all; the pause before the first retry is up to `base` seconds and then a random time between `base`
+    and three times the pause before, at most `cap`; or what the provider asks for (`Retry-After`, or the reset of its
+    rate limit), if that is longer. A pause that does not fit into the deadline is not begun, and neither is one for
+    which the `budget` has nothing left: the error is raised at once.
     Source: Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
     """
 
     attempts: int = 3
     base: float = 0.5
     cap: float = 8.0
+    budget: RetryBudget = field(default_factory=RetryBudget)
     uniform: Callable[[], float] = random.random
 
-    async def around(self, call: Call[T]) -> T:
+    async def around(self, call: Call, proceed: Proceed[T]) -> T:
         """Make the call, up to `attempts` times."""
-        attempt = 1
+        attempt, pause = 1, 0.0
         while True:
             try:
-                return await call.attempt()
+                result = await proceed(call)
             except AssistantKitError as error:
-                delay = self.next_delay(call, error, attempt=attempt, now=anyio.current_time())
-                if delay is None:
+                delay = self.next_delay(call, error, attempt=attempt, pause=pause, now=anyio.current_time())
+                if delay is None or not self.budget.spend():
                     raise
                 attempt += 1
+                pause = delay
                 call.notify(Retrying(attempt=attempt, delay=delay, error=error))
+            else:
+                if attempt == 1:
+                    self.budget.earn()
+                return result
             await anyio.sleep(delay)
 
-    def next_delay(self, call: Call[T], error: AssistantKitError, *, attempt: int, now: float) -> float | None:
-        """Return the seconds to wait after failed attempt number `attempt`, or None to give up."""
-        if call.started or not may_repeat(call.effect) or attempt >= self.attempts or not passing(error):
+    def next_delay(
+        self, call: Call, error: AssistantKitError, *, attempt: int, now: float, pause: float = 0.0
+    ) -> float | None:
+        """Return the seconds to wait after failed attempt number `attempt`, or None to give up.
+
+        `pause` is how long was waited before that attempt.
+        """
+        if call.progress.started or not may_repeat(call.effect) or attempt >= self.attempts or not passing(error):
             return None
-        delay = backoff(attempt, base=self.base, cap=self.cap, chance=self.uniform())
-        if isinstance(error, ModelError) and error.retry_after is not None:
-            delay = max(delay, error.retry_after)
+        delay = backoff(pause, base=self.base, cap=self.cap, chance=self.uniform())
+        if isinstance(error, ModelError):
+            delay = max(delay, asked_to_wait(error))
         return delay if call.deadline.allows(delay, now=now) else None
+
+    def explain(self, call: Call) -> str:
+        """Return what applies to a call."""
+        if not may_repeat(call.effect):
+            return "retry: never, as a second call might do harm"
+        return f"retry: up to {self.attempts} attempts, pauses up to {self.cap:g} s"
+
+    def health(self) -> Mapping[str, Condition]:
+        """Return what is left of the budget."""
+        budget = self.budget
+        ok = budget.left >= budget.cost
+        data = {"left": budget.left, "capacity": budget.capacity, "cost": budget.cost}
+        return {"retry budget": Condition(ok=ok, state="ok" if ok else "used up", data=data)}
 
 
 def passing(error: AssistantKitError) -> bool:
@@ -70,6 +93,19 @@ def passing(error: AssistantKitError) -> bool:
     return isinstance(error, _PASSING)
 
 
-def backoff(attempt: int, *, base: float, cap: float, chance: float) -> float:
-    """Return the pause in seconds after failed attempt number `attempt`; `chance` is between 0 and 1."""
-    return chance * min(cap, base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
+def asked_to_wait(error: ModelError) -> float:
+    """Return the seconds that a provider asks to wait: in so many words, or by when its limit resets."""
+    if error.retry_after is not None:
+        return error.retry_after
+    if isinstance(error, ModelRateLimited) and error.limits is not None and error.limits.wait is not None:
+        return error.limits.wait
+    return 0.0
+
+
+def backoff(pause: float, *, base: float, cap: float, chance: float) -> float:
+    """Return the next pause in seconds after one of `pause`; `chance` is between 0 and 1. A base of 0 is no pause."""
+    if not pause or not base:
+        return min(cap, base * chance)
+    low = min(base, cap)
+    high = min(cap, max(low, 3 * pause))
+    return low + chance * (high - low)

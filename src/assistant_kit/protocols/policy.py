@@ -1,40 +1,99 @@
-"""The contract of what stands around a call: retries today, breakers and limits later."""
+"""The contract of what stands around a call: retries, breakers, limits, fallbacks."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from assistant_kit.deadline import Deadline
-from assistant_kit.events import Event
+from assistant_kit.events import Delta, Event
+from assistant_kit.messages import Json
+from assistant_kit.protocols.model import Model, Progress
 from assistant_kit.tool_spec import Effect
+from assistant_kit.usage import Usage
 
 T = TypeVar("T")
+
+CallKind: TypeAlias = Literal["model", "tool", "other"]
+
+Priority: TypeAlias = Literal["interactive", "background"]
+"""Whether somebody waits for the answer. Under load, what nobody waits for is shed first."""
 
 
 def _nobody(_: Event) -> None:
     """Tell nobody."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Call(Generic[T]):
-    """A call that a policy may make, make again, or refuse.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call as policies see it. One that changes something for those inside passes a changed copy on.
 
-    `started` becomes true when the call has had a visible effect (a delta has reached the reader); from then on, or
-    when `effect` does not allow it, a failed call is not made again.
+    `name` is what is called: a model's name, a tool's. `upstream` is what fails and is limited as one: calls with the
+    same `upstream` share a breaker and a rate limit (default: the name; for a tool of a server, the server).
+    `prompt_tokens` and `output_tokens` are what a model call takes at most; 0 where nobody has counted.
+    `user` and `run` say whose call it is, and in which run.
+
+    `model` is who is asked in a model call; another one may be put in its place. `emit` is where its deltas go, and
+    `progress` what is known of the attempt in progress: once `progress.started`, the reader has seen a part of the
+    answer, and a failed call is not simply made again. `notify` tells the reader of a run anything else.
+    `usage` reads from the result what the call has used; None where that has no meaning.
     """
 
-    kind: Literal["model", "tool"]
+    kind: CallKind = "other"
     name: str
-    attempt: Callable[[], Awaitable[T]]
-    effect: Effect = "read"
+    upstream: str = ""
+    effect: Effect = "once"
     deadline: Deadline = field(default_factory=Deadline)
-    started: bool = False
+    priority: Priority = "interactive"
+    user: str | None = None
+    run: str = ""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    model: Model | None = None
+    emit: Callable[[Delta], None] = _nobody
     notify: Callable[[Event], None] = _nobody
+    progress: Progress = field(default_factory=Progress)
+    usage: Callable[[Any], Usage] | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of what fails and is limited as one, such as `model:openai:gpt-5.6-luna`."""
+        return f"{self.kind}:{self.upstream or self.name}"
+
+
+Proceed: TypeAlias = Callable[[Call], Awaitable[T]]
+"""Makes a call, through the policies that stand farther inside."""
 
 
 class Policy(Protocol):
     """Something that stands around a call."""
 
-    async def around(self, call: Call[T]) -> T:
-        """Make the call and return its result, by whatever rule this policy has."""
+    async def around(self, call: Call, proceed: Proceed[T]) -> T:
+        """Make the call by `proceed(call)` and return its result, by whatever rule this policy has."""
         ...
+
+
+@runtime_checkable
+class ExplainedPolicy(Protocol):
+    """A policy that can say what it does."""
+
+    def explain(self, call: Call) -> str:
+        """Return in one line what applies to a call; "" when nothing does."""
+        ...
+
+
+@runtime_checkable
+class WatchedPolicy(Protocol):
+    """A policy with a state that an operator wants to see."""
+
+    def health(self) -> Mapping[str, "Condition"]:
+        """Return the state of each thing it watches, by its name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """The state of one thing: a breaker, a queue, a budget. `state` is a word, `data` has the figures behind it."""
+
+    ok: bool
+    state: str
+    data: Mapping[str, Json] = field(default_factory=dict[str, Json])

@@ -5,7 +5,7 @@ done before a crash, so that going on with a turn is running it again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from assistant_kit.entries import Measured, ModelResponded
 from assistant_kit.errors import ContextOverflow, OutputInvalid, StepLimitExceeded
 from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracted
 from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
-from assistant_kit.protocols.model import ModelRequest, ModelResponse
+from assistant_kit.policy_chain import through
+from assistant_kit.protocols.model import ModelRequest, ModelResponse, Progress, upstream_of
 from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
@@ -23,8 +24,9 @@ from assistant_kit.run.preparation import prepare_turn
 from assistant_kit.run.result import Result, calls_of, usage_of
 from assistant_kit.run.room import make_room
 from assistant_kit.run.tool_calls import answer_calls
-from assistant_kit.run.turn import TurnRun, through
+from assistant_kit.run.turn import TurnRun
 from assistant_kit.turns import Block
+from assistant_kit.usage import Usage
 
 _REPAIR = (
     "Your last answer does not fit the required format: {problems}\n"
@@ -111,7 +113,7 @@ async def _answer(run: TurnRun, step: int, extra: Sequence[Block]) -> ModelRespo
         packed = run.pack(*extra)
         request = _request(run, packed)
         try:
-            response = await _through_policies(run, request)
+            response = await _through_policies(run, request, packed)
         except ContextOverflow:
             run.about.counting.overflowed(packed)
             attempt += 1
@@ -126,19 +128,51 @@ _SMALLER = 3
 """How often a request is made again with less in it."""
 
 
-async def _through_policies(run: TurnRun, request: ModelRequest) -> ModelResponse:
-    emit = run.emit
+async def _through_policies(run: TurnRun, request: ModelRequest, packed: Packed) -> ModelResponse:
+    parts, emit, progress = run.parts, run.emit, request.progress
+    text = progress.text
 
-    def emit_delta(delta: Delta) -> None:
-        call.started = True
+    async def make(call: Call) -> ModelResponse:
+        asked = replace(request, deadline=call.deadline, progress=call.progress)
+        return await (call.model or parts.model).respond(asked, call.emit)
+
+    def show(delta: Delta) -> None:
+        progress.started = True
+        if delta.kind == "token":
+            text.append(delta.text)
         emit(delta)
 
-    async def attempt() -> ModelResponse:
-        return await model.respond(request, emit_delta)
+    try:
+        return await through(parts.policies, _model_call(run, packed, progress, show), make)
+    except BaseException:
+        if progress.started:  # what is not stored must not stand as the answer
+            emit(TextRetracted(text=progress.retract()))
+        raise
 
-    model = run.parts.model
-    call = Call(kind="model", name=model.name, attempt=attempt, deadline=request.deadline, notify=emit)
-    return await through(run.parts.policies, call)
+
+def _model_call(run: TurnRun, packed: Packed, progress: Progress, show: Callable[[Delta], None]) -> Call:
+    parts, about = run.parts, run.about
+    model = parts.model
+    return Call(
+        kind="model",
+        name=model.name,
+        upstream=upstream_of(model),
+        effect="read",  # asking again costs, and does nothing else
+        deadline=about.deadline,
+        user=about.user,
+        run=run.id,
+        prompt_tokens=packed.tokens,
+        output_tokens=parts.settings.model.max_output_tokens or parts.settings.window.reserved_output,
+        model=model,
+        emit=show,
+        notify=run.emit,
+        progress=progress,
+        usage=_usage_of,
+    )
+
+
+def _usage_of(response: ModelResponse) -> Usage:
+    return response.usage
 
 
 def _request(run: TurnRun, packed: Packed) -> ModelRequest:

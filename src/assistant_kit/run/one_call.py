@@ -13,10 +13,11 @@ from assistant_kit.entries import Measured, ToolFinished, ToolNoted, ToolStarted
 from assistant_kit.errors import AssistantKitError, InputError, OutcomeUnknown, StoreError
 from assistant_kit.events import ToolResult
 from assistant_kit.messages import JsonObject, Outcome, Part, Text, ToolCall, has_content, is_unicode
+from assistant_kit.policy_chain import through
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.runtime import Claim
 from assistant_kit.protocols.toolset import LateResult, ReconcilingToolset, ToolContext, ToolOutput, Toolset
-from assistant_kit.run.turn import TurnRun, record, through
+from assistant_kit.run.turn import TurnRun, record
 from assistant_kit.tool_spec import ToolSpec, may_repeat
 
 _log = logging.getLogger("assistant_kit.tools")
@@ -191,7 +192,7 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
     context = _context(run, one, claim, connection)
     sent = claim.started.attempt > 1
 
-    async def attempt() -> ToolOutput:
+    async def make(_: Call) -> ToolOutput:
         nonlocal sent
         # Looked at only here, as the call may have waited for its turn or for a policy.
         if sent and anyio.current_time() >= claim.repeatable_until:
@@ -202,15 +203,17 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
     call = Call(
         kind="tool",
         name=spec.name,
-        attempt=attempt,
+        upstream=spec.server,
         # A failed attempt may have written already in this transaction: it must be undone, not repeated.
         effect="once" if spec.effect == "transactional" else spec.effect,
         deadline=context.deadline,
+        user=run.about.user,
+        run=run.id,
         notify=run.emit,
     )
     try:
         with anyio.CancelScope(deadline=Deadline.after(timeout, now=anyio.current_time()).at):
-            return _read(await through(run.parts.policies, call))
+            return _read(await through(run.parts.policies, call, make))
     except OutcomeUnknown as error:
         return End(outcome="unknown", content=_words(f"{UNKNOWN} ({error})"))
     except AssistantKitError as error:

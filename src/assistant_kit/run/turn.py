@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 from anyio import CancelScope
 
@@ -17,7 +17,7 @@ from assistant_kit.protocols.compactor import Compactor
 from assistant_kit.protocols.memory import UserMemory
 from assistant_kit.protocols.model import Model, OutputSchema
 from assistant_kit.protocols.output import Output
-from assistant_kit.protocols.policy import Call, Policy
+from assistant_kit.protocols.policy import Policy
 from assistant_kit.protocols.runtime import Runtime
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.tool_selector import ToolSelector
@@ -31,10 +31,9 @@ from assistant_kit.run.view_cache import ViewCache
 from assistant_kit.settings import OnBusy, Settings
 from assistant_kit.tool_spec import ToolSpec
 from assistant_kit.turns import Block, Turn
-from assistant_kit.view import View, cleared, in_progress, refers, view_of
+from assistant_kit.view import View, cleared, followed_by, in_progress, refers, view_of
 
 _log = logging.getLogger("assistant_kit.tools")
-T = TypeVar("T")
 
 Find: TypeAlias = Callable[[str, str], Awaitable[ToolFinished | None]]
 """Returns the recorded end of a call of a conversation, by turn and key; None when there is none."""
@@ -171,13 +170,11 @@ class TurnRun:
     def shown(self, *extra: Block) -> Turn:
         """Return this turn as the model reads it, with `extra` behind it."""
         current, view = self.current, self.past.view
+        if extra:  # what is shown of an answer may depend on what stands behind it
+            return in_progress(view, followed_by(current, extra), self.about.counter)
         if self._shown is None or self._shown[0] is not current or self._shown[1] is not view:
             self._shown = (current, view, in_progress(view, current, self.about.counter))
-        shown = self._shown[2]
-        if extra:
-            tokens = shown.tokens + sum(block.tokens for block in extra)
-            shown = replace(shown, blocks=(*shown.blocks, *extra), tokens=tokens)
-        return shown
+        return self._shown[2]
 
     @property
     def catalog(self) -> Catalog:
@@ -241,7 +238,7 @@ class TurnRun:
             room = self.about.window.room(self.overhead)
         except CannotFit:
             return False
-        return cleared(self.current, self.about.counter).tokens + sum(block.tokens for block in extra) <= room
+        return cleared(followed_by(self.current, extra), self.about.counter).tokens <= room
 
     def compacted(self, measured: Measured) -> None:
         """Show less from now on, as an entry says that was recorded in this turn."""
@@ -275,25 +272,3 @@ async def record(run: TurnRun, end: ToolFinished) -> None:
         except StoreError as error:
             _log.warning("the end of call %s of %s is not recorded: %s", end.call_id, end.tool, error)
             run.doubt = error
-
-
-async def through(policies: Sequence[Policy], call: Call[T]) -> T:
-    """Make a call through policies, the first one outermost."""
-    if not policies:
-        return await call.attempt()
-    attempt = call.attempt
-    for policy in reversed(policies[1:]):
-        attempt = _within(policy, call, attempt)
-    call.attempt = attempt
-    return await policies[0].around(call)
-
-
-def _within(policy: Policy, call: Call[T], attempt: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
-    async def around() -> T:
-        outer, call.attempt = call.attempt, attempt
-        try:
-            return await policy.around(call)
-        finally:
-            call.attempt = outer
-
-    return around

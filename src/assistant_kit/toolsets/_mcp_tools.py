@@ -121,6 +121,7 @@ def _spec(model_name: str, tool: Tool, terms: Terms, *, reconciles: bool) -> Too
         needs_approval=_needs_approval(model_name, tool.name, terms.needs_approval),
         reconciles=reconciles,
         origin=terms.origin,
+        server=terms.origin,
     )
 
 

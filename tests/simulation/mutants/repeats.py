@@ -23,8 +23,10 @@ from tests.simulation.mutants.planting import Swap, always, mutant, of
 def blind_retry_of_tools() -> Sequence[Swap]:
     """A failed call of any tool is tried again."""
 
-    def next_delay(self: Retry, call: Call[Any], error: AssistantKitError, *, attempt: int, now: float) -> float | None:
-        del call, now
+    def next_delay(
+        self: Retry, call: Call, error: AssistantKitError, *, attempt: int, now: float, pause: float = 0.0
+    ) -> float | None:
+        del call, now, pause
         passes = retry.passing(error) or isinstance(error, OutcomeUnknown)
         return 0.1 if attempt < self.attempts and passes else None
 

@@ -1,0 +1,1 @@
+"""Places for small values that workers change together, one a file."""
