@@ -14,6 +14,7 @@ from anyio.lowlevel import current_token
 
 from assistant_kit import registry
 from assistant_kit.afterwards import after_turn
+from assistant_kit.background import Background
 from assistant_kit.context import Context
 from assistant_kit.context_window import Window
 from assistant_kit.deadline import Deadline
@@ -34,7 +35,6 @@ from assistant_kit.protocols.store import Store, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.tool_selector import ToolSelector
 from assistant_kit.protocols.toolset import ErasingToolset, Toolset
-from assistant_kit.run.background import Background
 from assistant_kit.run.counting import Counting
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.errands import AfterTurn, Errands, Late

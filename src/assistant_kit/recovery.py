@@ -11,8 +11,8 @@ from typing import Any
 import anyio
 
 from assistant_kit.assembly import Assembly
+from assistant_kit.background import Background
 from assistant_kit.errors import AssistantKitError, ConversationNotFound, LeaseLost, StoreError
-from assistant_kit.run.background import Background
 from assistant_kit.session import Recovered
 
 _log = logging.getLogger("assistant_kit.run")

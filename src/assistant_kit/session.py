@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import anyio
 
+from assistant_kit.background import Background
 from assistant_kit.conversation import measure, said_before, turns_of
 from assistant_kit.entries import Compacted, Measured, TurnFinished, TurnResumed, TurnStarted
 from assistant_kit.errors import (
@@ -25,7 +26,6 @@ from assistant_kit.journal_reader import JournalReader, undecided, waiting_calls
 from assistant_kit.messages import UserMessage
 from assistant_kit.protocols.store import Lease, NewRecord, UserStore
 from assistant_kit.replay import Record, due_at, given_up, record_of
-from assistant_kit.run.background import Background
 from assistant_kit.run.conduct import conduct
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.lease_keeper import LeaseKeeper

@@ -3,8 +3,8 @@
 import anyio
 import pytest
 
+from assistant_kit.background import Background
 from assistant_kit.errors import StoreUnavailable
-from assistant_kit.run.background import Background
 from assistant_kit.run.errands import AfterTurn, Errands
 
 pytestmark = pytest.mark.anyio

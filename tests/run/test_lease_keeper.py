@@ -5,9 +5,9 @@ from typing import Any
 import anyio
 import pytest
 
+from assistant_kit.background import Background
 from assistant_kit.errors import LeaseLost
 from assistant_kit.protocols.store import Lease, UserStore
-from assistant_kit.run.background import Background
 from assistant_kit.run.lease_keeper import LeaseKeeper
 from assistant_kit.stores.memory import MemoryStore
 

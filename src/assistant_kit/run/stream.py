@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from assistant_kit.background import Background
 from assistant_kit.errors import AssistantKitError, InputError
 from assistant_kit.events import Error, Event
-from assistant_kit.run.background import Background
 from assistant_kit.run.emitter import EventBuffer
 from assistant_kit.run.result import Result
 
