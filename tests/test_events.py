@@ -17,6 +17,7 @@ def test_each_kind_of_event_has_one_name() -> None:
         "approval_required",
         "text_retracted",
         "retrying",
+        "fell_back",
         "compacted",
         "complete",
         "error",

@@ -24,6 +24,8 @@ def line(event: Event) -> str:  # noqa: C901  (one branch a kind)
             return f"- {event.text}"
         case "retrying":
             return f"again, attempt {event.attempt}: {event.error}"
+        case "fell_back":
+            return f"{event.to} instead of {event.model}: {event.reason}"
         case "compacted":
             return f"shown less: {event.strategy}"
         case "complete":

@@ -9,6 +9,7 @@ from assistant_kit.events import (
     ApprovalRequired,
     ContextCompacted,
     Event,
+    FellBack,
     Retrying,
     TextRetracted,
     ToolRequest,
@@ -59,7 +60,7 @@ class Screen:
                 self.note(f"  -> {event.tool}({_arguments(event)})")
             case "tool_result":
                 self.line(f"  <- {_result(event)}", _DIM if event.outcome == "ok" else _RED)
-            case "text_retracted" | "retrying" | "approval_required" | "compacted":
+            case "text_retracted" | "retrying" | "fell_back" | "approval_required" | "compacted":
                 self.note(f"  ({_happening(event)})")
             case "complete" | "error" | "reasoning_token":
                 self.end_line()
@@ -101,12 +102,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
-def _happening(event: TextRetracted | Retrying | ApprovalRequired | ContextCompacted) -> str:
+def _happening(event: TextRetracted | Retrying | FellBack | ApprovalRequired | ContextCompacted) -> str:
     match event.kind:
         case "text_retracted":
             return "the text above does not count"
         case "retrying":
             return f"trying again in {event.delay:.1f} s: {event.error}"
+        case "fell_back":
+            return f"asking {event.to} instead of {event.model} ({event.reason})"
         case "approval_required":
             return f"{event.tool} waits for approval"
         case "compacted":

@@ -7,6 +7,10 @@ from assistant_kit.errors import AssistantKitError
 from assistant_kit.messages import JsonObject, Outcome, Part, text_of
 from assistant_kit.usage import Usage
 
+FailureKind: TypeAlias = Literal["rate_limit", "overflow", "refusal", "outage", "unauthorized", "rejected"]
+"""Why a model gives no answer: its limits, a request too long for it, its own refusal, its being down or broken, a
+wrong key, a request that it does not take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -106,6 +110,21 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FellBack:
+    """A model could not answer (`error`, or it refused), and another one is asked in its place.
+
+    `reason` is the kind of failure; `model` and `to` are names. What the reader has been shown of the answer was
+    retracted before.
+    """
+
+    kind: Literal["fell_back"] = "fell_back"
+    model: str
+    to: str
+    reason: FailureKind
+    error: AssistantKitError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Complete:
     """The run is over and has an output; the last event of a run that succeeds or waits."""
 
@@ -127,6 +146,15 @@ Delta: TypeAlias = Token | ReasoningToken | RefusalToken
 """What a model emits while it answers."""
 
 Event: TypeAlias = (
-    Delta | ToolRequest | ToolResult | ApprovalRequired | TextRetracted | Retrying | ContextCompacted | Complete | Error
+    Delta
+    | ToolRequest
+    | ToolResult
+    | ApprovalRequired
+    | TextRetracted
+    | Retrying
+    | FellBack
+    | ContextCompacted
+    | Complete
+    | Error
 )
 """The closed union of what a reader sees."""

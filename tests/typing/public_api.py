@@ -229,6 +229,8 @@ def shown(event: Event) -> str:
             return f"{event.tool}: {event.outcome} {event.text}"
         case "retrying":
             return f"attempt {event.attempt} in {event.delay} s: {event.error}"
+        case "fell_back":
+            return f"{event.model} to {event.to}: {event.reason}, {event.error}"
         case "compacted":
             return f"{event.strategy}: {event.tokens_before} to {event.tokens_after} tokens"
         case "complete":

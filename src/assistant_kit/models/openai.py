@@ -32,6 +32,11 @@ class _OverConnection:
         return self._connection.name
 
     @property
+    def upstream(self) -> str:
+        """The name and the address: what fails and is limited as one."""
+        return self._connection.upstream
+
+    @property
     def counts_as_openai(self) -> bool:
         """Whether the server is OpenAI's own, or Azure's. Raises ConfigurationError when there is no key."""
         return self._connection.server().is_openai

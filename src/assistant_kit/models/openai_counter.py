@@ -1,7 +1,7 @@
 """What a whole request costs, counted by OpenAI."""
 
 from collections.abc import Callable
-from math import inf
+from dataclasses import replace
 from typing import Any
 
 from openai import AsyncOpenAI
@@ -11,6 +11,7 @@ from assistant_kit.models._openai.connection import Connection
 from assistant_kit.models._openai.failures import Source, broke, parsed, shown
 from assistant_kit.models._openai.responses_request import ResponsesRequests
 from assistant_kit.protocols.model import ModelRequest
+from assistant_kit.usage import RateLimits
 
 PATH = "/responses/input_tokens"
 _COUNTED = frozenset(
@@ -48,7 +49,7 @@ class OpenAIRequestCounter:
         body = parsed(self._requests.body(request, is_openai=server.is_openai), server.source, None)
         answer = _Count(server.source)
         counted = dump({key: value for key, value in body.items() if key in _COUNTED})
-        await self._connection.exchange(PATH, counted, answer, stream=False, bounded=request.deadline.at < inf)
+        await self._connection.exchange(PATH, counted, answer, replace(request, stream=False))
         return answer.tokens
 
     async def aclose(self) -> None:
@@ -64,7 +65,9 @@ class _Count:
 
     def __init__(self, source: Source) -> None:
         self.request_id: str | None = None
+        self.limits: RateLimits | None = None
         self.over = False
+        self.begun = False
         self.tokens = 0
         self.feed: Callable[[bytes], None] = self.body
         self._source = source

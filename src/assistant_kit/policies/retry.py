@@ -68,8 +68,7 @@ class Retry:
         if call.progress.started or not may_repeat(call.effect) or attempt >= self.attempts or not passing(error):
             return None
         delay = backoff(pause, base=self.base, cap=self.cap, chance=self.uniform())
-        if isinstance(error, ModelError):
-            delay = max(delay, asked_to_wait(error))
+        delay = max(delay, asked_to_wait(error))
         return delay if call.deadline.allows(delay, now=now) else None
 
     def explain(self, call: Call) -> str:
@@ -93,9 +92,9 @@ def passing(error: AssistantKitError) -> bool:
     return isinstance(error, _PASSING)
 
 
-def asked_to_wait(error: ModelError) -> float:
+def asked_to_wait(error: AssistantKitError) -> float:
     """Return the seconds that a provider asks to wait: in so many words, or by when its limit resets."""
-    if error.retry_after is not None:
+    if isinstance(error, ModelError) and error.retry_after is not None:
         return error.retry_after
     if isinstance(error, ModelRateLimited) and error.limits is not None and error.limits.wait is not None:
         return error.limits.wait

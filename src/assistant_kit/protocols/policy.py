@@ -32,9 +32,9 @@ class Call:
     `prompt_tokens` and `output_tokens` are what a model call takes at most; 0 where nobody has counted.
     `user` and `run` say whose call it is, and in which run.
 
-    `model` is who is asked in a model call; another one may be put in its place. `emit` is where its deltas go, and
-    `progress` what is known of the attempt in progress: once `progress.started`, the reader has seen a part of the
-    answer, and a failed call is not simply made again. `notify` tells the reader of a run anything else.
+    `model` is who is asked in a model call; another one may be put in its place. `streams` tells whether its answer comes
+    in pieces, `emit` is where they go, and `progress` what is known of it: once `progress.started`, the reader has seen
+    a part of the answer, and a failed call is not simply made again. `notify` tells the reader of a run anything else.
     `usage` reads from the result what the call has used; None where that has no meaning.
     """
 
@@ -49,6 +49,7 @@ class Call:
     prompt_tokens: int = 0
     output_tokens: int = 0
     model: Model | None = None
+    streams: bool = False
     emit: Callable[[Delta], None] = _nobody
     notify: Callable[[Event], None] = _nobody
     progress: Progress = field(default_factory=Progress)

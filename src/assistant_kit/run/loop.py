@@ -15,10 +15,11 @@ from assistant_kit.errors import ContextOverflow, OutputInvalid, StepLimitExceed
 from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracted
 from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
 from assistant_kit.policy_chain import through
-from assistant_kit.protocols.model import ModelRequest, ModelResponse, Progress, upstream_of
+from assistant_kit.protocols.model import Model, ModelRequest, ModelResponse, Progress, upstream_of
 from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
+from assistant_kit.request_tokens import text_tokens
 from assistant_kit.run.call_digest import call_digest, parsed_arguments
 from assistant_kit.run.preparation import prepare_turn
 from assistant_kit.run.result import Result, calls_of, usage_of
@@ -113,14 +114,15 @@ async def _answer(run: TurnRun, step: int, extra: Sequence[Block]) -> ModelRespo
         packed = run.pack(*extra)
         request = _request(run, packed)
         try:
-            response = await _through_policies(run, request, packed)
+            response, by = await _through_policies(run, request, packed)
         except ContextOverflow:
             run.about.counting.overflowed(packed)
             attempt += 1
             if attempt > _SMALLER or not run.can_shrink(*extra):
                 raise
         else:
-            run.about.counting.observe(request, packed, run.about.counter, response.usage)
+            if by is run.parts.model and response.usage.requests == 1:
+                run.about.counting.observe(request, packed, run.about.counter, response.usage)
             return response
 
 
@@ -128,26 +130,34 @@ _SMALLER = 3
 """How often a request is made again with less in it."""
 
 
-async def _through_policies(run: TurnRun, request: ModelRequest, packed: Packed) -> ModelResponse:
+async def _through_policies(run: TurnRun, request: ModelRequest, packed: Packed) -> tuple[ModelResponse, Model]:
+    """Return the answer, and who gave it. Raises what the policies do."""
     parts, emit, progress = run.parts, run.emit, request.progress
     text = progress.text
+    answered_by = parts.model
 
     async def make(call: Call) -> ModelResponse:
+        nonlocal answered_by
+        model = call.model or parts.model
         asked = replace(request, deadline=call.deadline, progress=call.progress)
-        return await (call.model or parts.model).respond(asked, call.emit)
+        response = await model.respond(asked, call.emit)
+        answered_by = model
+        return response
 
     def show(delta: Delta) -> None:
         progress.started = True
-        if delta.kind == "token":
+        progress.beats += 1
+        if delta.kind != "reasoning_token":
             text.append(delta.text)
         emit(delta)
 
     try:
-        return await through(parts.policies, _model_call(run, packed, progress, show), make)
+        response = await through(parts.policies, _model_call(run, packed, progress, show), make)
     except BaseException:
         if progress.started:  # what is not stored must not stand as the answer
             emit(TextRetracted(text=progress.retract()))
         raise
+    return response, answered_by
 
 
 def _model_call(run: TurnRun, packed: Packed, progress: Progress, show: Callable[[Delta], None]) -> Call:
@@ -164,6 +174,7 @@ def _model_call(run: TurnRun, packed: Packed, progress: Progress, show: Callable
         prompt_tokens=packed.tokens,
         output_tokens=parts.settings.model.max_output_tokens or parts.settings.window.reserved_output,
         model=model,
+        streams=about.stream,
         emit=show,
         notify=run.emit,
         progress=progress,
@@ -195,11 +206,7 @@ def _repair(error: OutputInvalid, output: Output[Any] | None) -> DeveloperMessag
 
 
 def _block(prompt: DeveloperMessage, counter: TokenCounter) -> Block:
-    return Block(items=(prompt,), tokens=counter.count(prompt.text) + _FRAMING)
-
-
-_FRAMING = 8
-"""Tokens around a message, at most."""
+    return Block(items=(prompt,), tokens=text_tokens(prompt.text, counter))
 
 
 def _with_call_ids(items: tuple[OutputItem, ...], prefix: str) -> tuple[OutputItem, ...]:

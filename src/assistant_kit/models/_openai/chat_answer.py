@@ -15,7 +15,7 @@ from assistant_kit.models._openai.lenient import as_count, as_list, as_object, a
 from assistant_kit.models._openai.sse import data_of
 from assistant_kit.models._openai.text_stream import TextStream
 from assistant_kit.protocols.model import Emit, ModelResponse
-from assistant_kit.usage import Usage
+from assistant_kit.usage import RateLimits, Usage
 
 _FINISH: dict[str, FinishReason] = {
     "stop": "stop",
@@ -34,7 +34,9 @@ class ChatAnswer:
 
     def __init__(self, source: Source, asked: Sequence[Item], emit: Emit) -> None:
         self.request_id: str | None = None
+        self.limits: RateLimits | None = None
         self.over = False
+        self.begun = False
         self._source = source
         self._asked = asked
         self._emit = emit
@@ -85,6 +87,7 @@ class ChatAnswer:
             usage=_usage(self._usage),
             model=self._model or self._source.model.partition(":")[2],
             finish=finish,
+            limits=self.limits,
         )
 
     def _event(self, block: bytes) -> None:
@@ -100,7 +103,9 @@ class ChatAnswer:
             if as_count(choice.get("index")):
                 continue  # one answer was asked for, unless by `extra`
             self._finish = as_text(choice.get("finish_reason")) or self._finish
-            self._delta(as_object(choice.get("delta")), block)
+            delta = as_object(choice.get("delta"))
+            self.begun = self.begun or any(value for name, value in delta.items() if name != "role")
+            self._delta(delta, block)
 
     def _envelope(self, value: dict[str, Any]) -> None:
         if error := value.get("error"):

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol, cast
 
 import anyio
@@ -13,6 +14,9 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.models._openai.failures import Source, interrupted, refused, unreachable
+from assistant_kit.models._openai.rate_limits import rate_limits
+from assistant_kit.protocols.model import ModelRequest, Progress
+from assistant_kit.usage import RateLimits
 
 CLOSING = 1.0
 """Seconds that may pass until a connection is closed."""
@@ -32,8 +36,11 @@ class Answer(Protocol):
     """What reads an answer, as a stream of events or as one body."""
 
     request_id: str | None
+    limits: RateLimits | None
     over: bool
     """Whether the event that ends the answer has come."""
+    begun: bool
+    """Whether anything of the answer itself has come."""
 
     feed: Callable[[bytes], None]
     """Reads the next bytes of a stream of events. Raises ModelError."""
@@ -79,6 +86,7 @@ class Connection:
         self._given_client = client
         self._given = None if client is None else self._server(client)
         self._made: tuple[object, Server] | None = None
+        self._upstream: str | None = None
 
     def server(self) -> "Server":
         """Return the server of this event loop. Raises ConfigurationError when there is no key that can be sent."""
@@ -89,14 +97,22 @@ class Connection:
             self._made = (loop, self._server(self._make()))
         return self._made[1]
 
-    async def exchange(self, path: str, body: bytes, answer: Answer, *, stream: bool, bounded: bool) -> None:
-        """Post a body and let `answer` read what comes back. Raises ModelError and ConfigurationError.
+    @property
+    def upstream(self) -> str:
+        """The name of the model and the address of its server; without an address when it cannot be asked yet."""
+        if self._upstream is None:
+            try:
+                self._upstream = f"{self.name} at {self.server().source.address}"
+            except ConfigurationError:
+                return self.name
+        return self._upstream
 
-        `bounded`: the caller cancels at a deadline of its own.
-        """
+    async def exchange(self, path: str, body: bytes, answer: Answer, request: ModelRequest) -> None:
+        """Post a body and let `answer` read what comes back. Raises ModelError and ConfigurationError."""
         server = self.server()
-        response = await self._post(server, path, body, bounded=bounded)
-        await _read(response, answer, server.source, stream=stream)
+        # With a deadline, whoever asks cancels.
+        response = await self._post(server, path, body, bounded=request.deadline.at < inf)
+        await _read(response, answer, server.source, request)
 
     async def aclose(self) -> None:
         """Close the client that was made here; one that was given stays open."""
@@ -163,15 +179,16 @@ class Connection:
         return opened
 
 
-async def _read(response: httpx2.Response, answer: Answer, source: Source, *, stream: bool) -> None:
+async def _read(response: httpx2.Response, answer: Answer, source: Source, request: ModelRequest) -> None:
     answer.request_id = request_id = response.headers.get("x-request-id")
+    answer.limits = rate_limits(response.headers.raw)
     kind = response.headers.get("content-type", "text/event-stream")
     parts = _parts(response)
     first = b""
     try:
         first = await anext(parts, b"")
-        if stream and kind.startswith("text/event-stream"):
-            await _read_events(first, parts, answer)
+        if request.stream and kind.startswith("text/event-stream"):
+            await _read_events(first, parts, answer, request.progress)
         else:
             answer.body(first + b"".join([part async for part in parts]))
     except httpx2.HTTPError as error:
@@ -197,12 +214,17 @@ async def _leave(response: httpx2.Response, parts: AsyncGenerator[bytes]) -> Non
         await response.aclose()
 
 
-async def _read_events(first: bytes, parts: AsyncGenerator[bytes], answer: Answer) -> None:
+async def _read_events(first: bytes, parts: AsyncGenerator[bytes], answer: Answer, progress: Progress) -> None:
     feed = answer.feed
     feed(first)
+    progress.beats += 1
+    progress.begun = answer.begun
     if not answer.over:
         async for part in parts:
             feed(part)
+            progress.beats += 1
+            if not progress.begun:
+                progress.begun = answer.begun
             if answer.over:
                 break
         else:

@@ -24,6 +24,7 @@ from assistant_kit.errors import (
     ModelUnreachable,
 )
 from assistant_kit.models._openai.lenient import as_object, as_text
+from assistant_kit.models._openai.rate_limits import rate_limits
 
 QUOTED = 500
 """Characters of a server's words that an error quotes at most."""
@@ -100,6 +101,7 @@ def refused(error: openai.APIStatusError, source: Source) -> ModelError:
         request_id=headers.get("x-request-id"),
         retry_after=retry_after(headers, now=time.time()),
         should_retry=False if code in _FINAL_CODES else should_retry,
+        limits=rate_limits(headers.raw),
     )
 
 

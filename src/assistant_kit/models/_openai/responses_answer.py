@@ -15,9 +15,11 @@ from assistant_kit.models._openai.lenient import as_count, as_list, as_object, a
 from assistant_kit.models._openai.sse import data_of
 from assistant_kit.models._openai.text_stream import TextStream
 from assistant_kit.protocols.model import Emit, ModelResponse
-from assistant_kit.usage import Usage
+from assistant_kit.usage import RateLimits, Usage
 
 _TEXT_DELTA = "response.output_text.delta"
+_BEFORE = frozenset({"response.created", "response.in_progress", "response.queued", ""})
+"""Events that say nothing but that an answer will come."""
 _INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -30,7 +32,9 @@ class ResponsesAnswer:
 
     def __init__(self, source: Source, asked: Sequence[Item], emit: Emit) -> None:
         self.request_id: str | None = None
+        self.limits: RateLimits | None = None
         self.over = False
+        self.begun = False
         self._source = source
         self._asked = asked
         self._emit = emit
@@ -77,6 +81,7 @@ class ResponsesAnswer:
             usage=_usage(self._end),
             model=as_text(self._end.get("model")) or self._source.model.partition(":")[2],
             finish=self._finish(items),
+            limits=self.limits,
         )
 
     def _event(self, block: bytes) -> None:
@@ -85,6 +90,7 @@ class ResponsesAnswer:
             return
         event = parsed(data, self._source, self.request_id)
         kind = as_text(event.get("type"))
+        self.begun = self.begun or kind not in _BEFORE
         if kind == _TEXT_DELTA:
             self._stream.add(as_text(event.get("delta")), block)
         elif (handler := self._handlers.get(kind)) is not None:

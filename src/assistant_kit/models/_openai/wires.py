@@ -1,7 +1,5 @@
 """The two wire formats, each as one way to put a request to a server."""
 
-from math import inf
-
 from assistant_kit.errors import ModelRejected
 from assistant_kit.events import Delta
 from assistant_kit.models._openai import chat_request, responses_request
@@ -35,9 +33,7 @@ class ResponsesWire:
         server = self._connection.server()
         answer = ResponsesAnswer(server.source, request.items, emit if request.stream else _nobody)
         body = self._requests.body(request, is_openai=server.is_openai)
-        await self._connection.exchange(
-            responses_request.PATH, body, answer, stream=request.stream, bounded=request.deadline.at < inf
-        )
+        await self._connection.exchange(responses_request.PATH, body, answer, request)
         return answer.response()
 
 
@@ -53,9 +49,7 @@ class ChatWire:
         server = self._connection.server()
         answer = ChatAnswer(server.source, request.items, emit if request.stream else _nobody)
         body = self._requests.body(request, is_openai=server.is_openai)
-        await self._connection.exchange(
-            chat_request.PATH, body, answer, stream=request.stream, bounded=request.deadline.at < inf
-        )
+        await self._connection.exchange(chat_request.PATH, body, answer, request)
         return answer.response()
 
 
