@@ -8,6 +8,7 @@ token  one streamed request of 2,000 tokens, one event each, as fast as they com
 `python -m benchmarks window --help`: what it costs to fill a context window from a long journal.
 `python -m benchmarks retrieval --help`: how well passages are found, by words, by vectors and by both.
 `python -m benchmarks cache --help`: how much of the requests a provider's prompt cache would serve.
+`python -m benchmarks policies --help`: what the policies around calls cost.
 
 Peers: `typed`, a hand-written loop on AsyncOpenAI with its typed objects; `floor`, the same client at its low level;
 `kit`, assistant_kit with its store in memory and on SQLite. The server is a process of its own. Ratios are medians of
@@ -19,24 +20,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module, util
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-from benchmarks import cache, memory_recall, retrieval, stores, window
+from benchmarks import cache, memory_recall, policies, retrieval, stores, window
 from benchmarks.floor import open_floor
 from benchmarks.measure import Ratio, WrongAnswer, measure, ratio
 from benchmarks.peer import OpenPeer, Peer
+from benchmarks.server import running_server
 from benchmarks.typed import open_typed
 from benchmarks.workload import TOKENS, Wire, Work
 
-ROOT = Path(__file__).parents[1]
 WIRES: tuple[Wire, ...] = ("chat", "responses")
 WORKS: tuple[Work, ...] = ("turn", "token")
 TARGETS: Mapping[tuple[Work, Wire], float] = {
@@ -46,19 +46,6 @@ TARGETS: Mapping[tuple[Work, Wire], float] = {
     ("token", "responses"): 0.15,
 }
 """What kit over typed is to be at most."""
-
-
-@contextmanager
-def running_server() -> Generator[str]:
-    """The test server as a process of its own; it ends when its standard input is closed."""
-    command = [sys.executable, "-m", "tests.openai_server", "--script", "benchmarks.workload:reply"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("the server's process has no pipes")
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.stdin.close()
 
 
 def peers_to_open(folder: Path | None) -> dict[str, OpenPeer]:
@@ -146,6 +133,8 @@ def main() -> int:
         return window.main(sys.argv[2:])
     if sys.argv[1:2] == ["cache"]:
         return cache.main(sys.argv[2:])
+    if sys.argv[1:2] == ["policies"]:
+        return policies.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

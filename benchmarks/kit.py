@@ -6,7 +6,7 @@ import itertools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
-from assistant_kit import Assistant, OpenAIChat, OpenAIResponses, tool
+from assistant_kit import Assistant, OpenAIChat, OpenAIResponses, Policies, tool
 from benchmarks import workload
 from benchmarks.peer import Peer
 from benchmarks.workload import INSTRUCTIONS, MODEL, QUESTION, Outcome, Wire
@@ -31,14 +31,14 @@ class Kit:
 
 
 @asynccontextmanager
-async def open_kit(base_url: str, wire: Wire, *, store: str) -> AsyncGenerator[Peer]:
-    """The kit over one wire format and one store (an address)."""
+async def open_kit(base_url: str, wire: Wire, *, store: str, policies: Policies | None = None) -> AsyncGenerator[Peer]:
+    """The kit over one wire format and one store (an address), with these policies (default: the usual ones)."""
     kind = OpenAIChat if wire == "chat" else OpenAIResponses
     model = kind(MODEL, base_url=base_url, api_key="none")
     tools = [tool(effect="read")(workload.weather), tool(effect="read")(workload.price)]
     async with (
         aclosing(model),
-        Assistant(model, instructions=INSTRUCTIONS, tools=tools, store=store) as turns,
-        Assistant(model, instructions=INSTRUCTIONS, store=store) as tokens,
+        Assistant(model, instructions=INSTRUCTIONS, tools=tools, store=store, policies=policies) as turns,
+        Assistant(model, instructions=INSTRUCTIONS, store=store, policies=policies) as tokens,
     ):
         yield Kit(turns, tokens)

@@ -149,8 +149,8 @@ SNAPSHOTS: list[tuple[Entry, str]] = [
         (
             '{"v":1,"counter":"o200k","kind":"compacted","turn":"t1","key":"compact/2","before":9,"summaries":['
             '{"text":"Rain.","first":1,"last":8,"level":1}],"cleared_turn":"t0","cleared_step":3,"cleared_calls":2,'
-            '"strategy":"sum up","model":"m","usage":{"requests":0,"input_tokens":0,"output_tokens":0,"cached_tokens":0,'
-            '"reasoning_tokens":0,"reported":true}}'
+            '"strategy":"sum up","model":"m","usage":{"requests":0,"input_tokens":0,"output_tokens":0,'
+            '"cached_tokens":0,"reasoning_tokens":0,"reported":true}}'
         ),
     ),
     (

@@ -6,6 +6,7 @@ import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import (
+    CircuitOpen,
     ConfigurationError,
     ConversationBusy,
     InputError,
@@ -19,7 +20,7 @@ from assistant_kit.errors import (
 from assistant_kit.protocols.model import ModelRequest
 from assistant_kit.protocols.store import Append, NewRecord
 from assistant_kit.recovery import Recovery
-from assistant_kit.settings import RecoverySettings, Settings
+from assistant_kit.settings import RecoverySettings, RunLimits, Settings
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, ScriptedModel
 from assistant_kit.toolsets.functions import tool
@@ -142,6 +143,22 @@ async def test_a_parked_turn_is_closed_by_hand_and_the_conversation_goes_on() ->
     assert (await chat.run("y")).output == "next"
     with pytest.raises(InputError):
         await chat.close()
+
+
+async def test_a_policy_that_refuses_the_call_leaves_the_turn_for_a_later_attempt() -> None:
+    world = World()
+    await world.dies("never stored")
+    worker = world.assistant(Fail(CircuitOpen("m", retry_after=5)), "answer")
+    assert await worker.recover() == Recovery(suspended=1)
+    world.now += 11
+    assert await worker.recover() == Recovery(completed=1)
+
+
+async def test_a_turn_that_has_used_up_its_budget_is_not_tried_again() -> None:
+    world = World()
+    await world.dies("never stored")
+    worker = world.assistant(settings=Settings(limits=RunLimits(max_tokens=1)))
+    assert await worker.recover() == Recovery(failed=1)
 
 
 async def test_a_provider_that_is_down_leaves_the_turn_for_a_later_attempt() -> None:

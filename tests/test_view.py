@@ -8,11 +8,20 @@ from hypothesis import strategies as st
 
 from assistant_kit.conversation import measure, summary_message, turns_of
 from assistant_kit.entries import Compacted, Entry, ModelResponded, Summary, ToolFinished, TurnStarted
-from assistant_kit.messages import AssistantMessage, Text, ToolAnswer, ToolCall, text_of, user_message
+from assistant_kit.messages import (
+    AssistantMessage,
+    DeveloperMessage,
+    OutputItem,
+    Text,
+    ToolAnswer,
+    ToolCall,
+    text_of,
+    user_message,
+)
 from assistant_kit.token_counters.upper_bound import UpperBound
-from assistant_kit.turns import Turn
+from assistant_kit.turns import Block, Turn
 from assistant_kit.usage import Usage
-from assistant_kit.view import View, alone, cleared, continued, in_progress, refers, view_of
+from assistant_kit.view import LEFT_OUT, View, alone, cleared, continued, followed_by, in_progress, refers, view_of
 from tests.journals import Journal, check_well_formed, journals
 
 COUNTER = UpperBound()
@@ -40,23 +49,24 @@ def compacted(
     )
 
 
-def asking(name: str, *results: str, arguments: str = "{}", seq: int = 0, kept: str = "") -> Turn:
-    """A turn that calls a tool once a step, and then answers."""
+def asking(name: str, *results: str, arguments: str = "{}", seq: int = 0, kept: str = "", calls: int = 1) -> Turn:
+    """A turn that calls a tool once a step, or more often with the same result, and then answers."""
     entries: list[Entry] = [TurnStarted(turn=name, input=user_message("hello"))]
     for step, result in enumerate(results, start=1):
-        call = ToolCall(call_id=f"{name}{step}", name="weather", arguments=arguments)
-        entries.append(ModelResponded(turn=name, step=step, model="m", items=(call,), usage=Usage()))
-        entries.append(
+        asked = [ToolCall(call_id=f"{name}{step}.{n}", name="weather", arguments=arguments) for n in range(calls)]
+        entries.append(ModelResponded(turn=name, step=step, model="m", items=tuple(asked), usage=Usage()))
+        entries += [
             ToolFinished(
                 turn=name,
-                key=f"{step}.0",
+                key=f"{step}.{index}",
                 call_id=call.call_id,
                 tool="weather",
                 outcome="ok",
                 content=(Text(text=result),),
                 kept=kept,
             )
-        )
+            for index, call in enumerate(asked)
+        ]
     said = (AssistantMessage(text="done"),)
     entries.append(ModelResponded(turn=name, step=len(results) + 1, model="m", items=said, usage=Usage()))
     return replace(turns_of([measure(entry, COUNTER) for entry in entries], COUNTER)[0], seq=seq)
@@ -101,6 +111,64 @@ def test_results_are_cleared_before_a_step_of_a_turn() -> None:
     assert view.refers
     assert "a/1.0" in results_in(view.shown)[0]
     assert view.tokens == sum(turn.tokens for turn in view.shown) < sum(turn.tokens for turn in turns)
+
+
+def test_results_are_cleared_before_a_call_of_a_step() -> None:
+    turn = asking("a", LONG, LONG + "!", calls=3)
+    clearing = compacted(cleared_turn="a", cleared_step=2, cleared_calls=2)
+    view = view_of([turn], COUNTER, compacted=clearing)
+    assert shown(view)[:5] == ["[This result was cleared"] * 5
+    assert results_in(view.shown)[5] == LONG + "!"
+    assert cleared(turn, COUNTER, before=(2, 2)) == view.shown[0]
+
+
+def refused(name: str, answer: str, *, accepted: str = "done") -> Turn:
+    """A turn whose first answer was not accepted."""
+    entries: list[Entry] = [
+        TurnStarted(turn=name, input=user_message("hello")),
+        responded(name, 1, AssistantMessage(text=answer)),
+        replace(responded(name, 2, AssistantMessage(text=accepted)), prompt=DeveloperMessage(text="again")),
+    ]
+    return turns_of([measure(entry, COUNTER) for entry in entries], COUNTER)[0]
+
+
+def responded(name: str, step: int, *items: OutputItem) -> ModelResponded:
+    return ModelResponded(turn=name, step=step, model="m", items=items, usage=Usage())
+
+
+def said(turn: Turn) -> list[str]:
+    return [item.text for block in turn.blocks for item in block.items if isinstance(item, AssistantMessage)]
+
+
+def test_an_answer_that_was_not_accepted_is_left_out_where_anything_is_cleared() -> None:
+    turn = refused("a", LONG, accepted=LONG + "!")
+    left = cleared(turn, COUNTER, before=(1, 0))
+    assert said(left) == [LEFT_OUT, LONG + "!"]
+    assert left.tokens == sum(block.tokens for block in left.blocks) < turn.tokens
+    assert cleared(turn, COUNTER) == cleared(left, COUNTER) == left
+    assert cleared(turn, COUNTER, before=(0, 0)) is turn
+    assert view_of([turn], COUNTER).shown == (turn,)
+    assert view_of([turn, asking("b")], COUNTER, compacted=compacted(cleared_turn="b")).shown[0] == left
+
+
+def test_an_answer_stays_that_is_short_or_that_nothing_was_said_about() -> None:
+    short, last = refused("a", SHORT), asking("b")
+    assert cleared(short, COUNTER) is short
+    assert said(cleared(last, COUNTER)) == ["done"]
+    waiting = followed_by(last, [Block(items=(DeveloperMessage(text="again"),), tokens=9)])
+    assert waiting.tokens == last.tokens + 9
+    assert said(cleared(waiting, COUNTER)) == ["done"]
+    asked = followed_by(refused("c", LONG), [Block(items=(DeveloperMessage(text="again"),), tokens=9)])
+    assert said(cleared(asked, COUNTER)) == [LEFT_OUT, "done"]
+
+
+def test_thoughts_alone_that_were_no_answer_are_left_out() -> None:
+    turn = refused("a", "")
+    thought = replace(turn.blocks[1], items=(), tokens=5_000)
+    blocks = (turn.blocks[0], thought, turn.blocks[2])
+    left = cleared(replace(turn, blocks=blocks, tokens=sum(block.tokens for block in blocks)), COUNTER)
+    assert said(left)[0] == LEFT_OUT
+    assert left.tokens < 500
 
 
 def test_nothing_is_cleared_when_the_turn_that_is_named_has_left() -> None:
@@ -167,14 +235,20 @@ def test_clearing_leaves_short_results_and_is_done_once() -> None:
     assert cleared(turn, COUNTER, before=(0, 0)) is turn
 
 
-@given(journal=journals(), place=st.integers(0, 6), step=st.integers(0, 4), first=st.integers(0, 30))
+@given(
+    journal=journals(),
+    place=st.integers(0, 6),
+    step=st.integers(0, 4),
+    call=st.integers(0, 2),
+    first=st.integers(0, 30),
+)
 def test_a_view_is_whole_in_order_and_the_same_however_it_came_about(
-    journal: Journal, place: int, step: int, first: int
+    journal: Journal, place: int, step: int, call: int, first: int
 ) -> None:
     numbered = [replace(measured, seq=seq) for seq, measured in enumerate(journal.entries, start=1)]
     turns = turns_of(numbered, COUNTER)
     name = turns[min(place, len(turns) - 1)].turn if turns else ""
-    entry = compacted(first, summaries=["before"], cleared_turn=name, cleared_step=step)
+    entry = compacted(first, summaries=["before"], cleared_turn=name, cleared_step=step, cleared_calls=call)
     view = view_of(turns, COUNTER, compacted=entry)
     assert [turn.turn for turn in view.shown] == [turn.turn for turn in turns if turn.seq >= first]
     check_well_formed(tuple(view.items))

@@ -6,6 +6,8 @@ Names are loaded when they are first used, so that `import assistant_kit` costs 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from assistant_kit.public_names import PLACES as _PLACES
+
 if TYPE_CHECKING:
     from assistant_kit.assistant import Assistant as Assistant
     from assistant_kit.compactors.chain import Chain as Chain
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     from assistant_kit.embedders.small import SmallEmbedder as SmallEmbedder
     from assistant_kit.errors import ApprovalPending as ApprovalPending
     from assistant_kit.errors import AssistantKitError as AssistantKitError
+    from assistant_kit.errors import BudgetExceeded as BudgetExceeded
+    from assistant_kit.errors import CallRefused as CallRefused
     from assistant_kit.errors import CannotFit as CannotFit
+    from assistant_kit.errors import CircuitOpen as CircuitOpen
     from assistant_kit.errors import ConfigurationError as ConfigurationError
     from assistant_kit.errors import ContextOverflow as ContextOverflow
     from assistant_kit.errors import ConversationBusy as ConversationBusy
@@ -51,6 +56,9 @@ if TYPE_CHECKING:
     from assistant_kit.errors import NotTransactional as NotTransactional
     from assistant_kit.errors import OutcomeUnknown as OutcomeUnknown
     from assistant_kit.errors import OutputInvalid as OutputInvalid
+    from assistant_kit.errors import Overloaded as Overloaded
+    from assistant_kit.errors import QuotaExceeded as QuotaExceeded
+    from assistant_kit.errors import RateLimitReached as RateLimitReached
     from assistant_kit.errors import RunError as RunError
     from assistant_kit.errors import StepLimitExceeded as StepLimitExceeded
     from assistant_kit.errors import StoreBusy as StoreBusy
@@ -83,11 +91,32 @@ if TYPE_CHECKING:
     from assistant_kit.models.openai_counter import OpenAIRequestCounter as OpenAIRequestCounter
     from assistant_kit.models.rule_model import Rule as Rule
     from assistant_kit.models.rule_model import RuleModel as RuleModel
+    from assistant_kit.policies.bulkhead import Adaptive as Adaptive
+    from assistant_kit.policies.bulkhead import Bulkhead as Bulkhead
+    from assistant_kit.policies.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from assistant_kit.policies.circuit_breaker import CircuitChange as CircuitChange
+    from assistant_kit.policies.circuit_breaker import CountWindow as CountWindow
+    from assistant_kit.policies.circuit_breaker import TimeWindow as TimeWindow
+    from assistant_kit.policies.fallback import Backup as Backup
+    from assistant_kit.policies.fallback import Fallback as Fallback
+    from assistant_kit.policies.hedge import Hedge as Hedge
+    from assistant_kit.policies.quota import Quota as Quota
+    from assistant_kit.policies.quota import Quotas as Quotas
+    from assistant_kit.policies.quota import Standing as Standing
+    from assistant_kit.policies.rate_limit import RateLimit as RateLimit
     from assistant_kit.policies.retry import Retry as Retry
+    from assistant_kit.policies.timeouts import Timeouts as Timeouts
+    from assistant_kit.policy_chain import guarded as guarded
+    from assistant_kit.prices import ModelPrice as ModelPrice
+    from assistant_kit.prices import Prices as Prices
+    from assistant_kit.prices import Rates as Rates
     from assistant_kit.protocols.store import ConversationInfo as ConversationInfo
     from assistant_kit.protocols.toolset import ToolContext as ToolContext
     from assistant_kit.protocols.toolset import ToolOutput as ToolOutput
     from assistant_kit.recovery import Recovery as Recovery
+    from assistant_kit.resilience import Health as Health
+    from assistant_kit.resilience import Policies as Policies
+    from assistant_kit.retry_budget import RetryBudget as RetryBudget
     from assistant_kit.run.history import HistoryTurn as HistoryTurn
     from assistant_kit.run.result import CallResult as CallResult
     from assistant_kit.run.result import Result as Result
@@ -99,6 +128,10 @@ if TYPE_CHECKING:
     from assistant_kit.settings import RunLimits as RunLimits
     from assistant_kit.settings import Settings as Settings
     from assistant_kit.settings import WindowSettings as WindowSettings
+    from assistant_kit.shared_states.memory import MemoryState as MemoryState
+    from assistant_kit.shared_states.postgres import PostgresState as PostgresState
+    from assistant_kit.shared_states.redis import RedisState as RedisState
+    from assistant_kit.shared_states.sqlite import SQLiteState as SQLiteState
     from assistant_kit.stores.encrypted import EncryptedStore as EncryptedStore
     from assistant_kit.stores.memory import MemoryStore as MemoryStore
     from assistant_kit.stores.postgres import PostgresStore as PostgresStore
@@ -116,13 +149,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Adaptive",
     "ApprovalPending",
     "Assistant",
     "AssistantKitError",
+    "Backup",
+    "BudgetExceeded",
+    "Bulkhead",
     "CachedEmbedder",
+    "CallRefused",
     "CallResult",
     "CannotFit",
     "Chain",
+    "CircuitBreaker",
+    "CircuitChange",
+    "CircuitOpen",
     "ClearResults",
     "ConfigurationError",
     "Context",
@@ -133,6 +174,7 @@ __all__ = [
     "ConversationExists",
     "ConversationInfo",
     "ConversationNotFound",
+    "CountWindow",
     "DeadlineExceeded",
     "DecryptionFailed",
     "DocumentSearch",
@@ -144,8 +186,11 @@ __all__ = [
     "EncryptedStore",
     "Event",
     "ExtractionSettings",
+    "Fallback",
     "File",
     "HashingEmbedder",
+    "Health",
+    "Hedge",
     "HistoryTurn",
     "HostedTool",
     "HuggingFaceCounter",
@@ -162,12 +207,14 @@ __all__ = [
     "MCPServer",
     "MemoryIndex",
     "MemorySettings",
+    "MemoryState",
     "MemoryStore",
     "MemoryTools",
     "MissingDependency",
     "ModelBroke",
     "ModelError",
     "ModelExtractor",
+    "ModelPrice",
     "ModelRateLimited",
     "ModelRejected",
     "ModelSettings",
@@ -183,23 +230,37 @@ __all__ = [
     "OpenAIResponses",
     "OutcomeUnknown",
     "OutputInvalid",
+    "Overloaded",
+    "Policies",
     "PostgresIndex",
+    "PostgresState",
     "PostgresStore",
+    "Prices",
+    "Quota",
+    "QuotaExceeded",
+    "Quotas",
+    "RateLimit",
+    "RateLimitReached",
+    "Rates",
     "RecallSettings",
     "Recovery",
     "RecoverySettings",
+    "RedisState",
     "RedisStore",
     "Result",
     "Retry",
+    "RetryBudget",
     "Rule",
     "RuleModel",
     "RunError",
     "RunLimits",
     "RunStream",
     "SQLiteIndex",
+    "SQLiteState",
     "SQLiteStore",
     "Settings",
     "SmallEmbedder",
+    "Standing",
     "StepLimitExceeded",
     "StoreBusy",
     "StoreCorrupt",
@@ -209,6 +270,8 @@ __all__ = [
     "StoreVolatile",
     "Summarize",
     "Text",
+    "TimeWindow",
+    "Timeouts",
     "ToolContext",
     "ToolError",
     "ToolOutput",
@@ -220,118 +283,10 @@ __all__ = [
     "Usage",
     "WindowSettings",
     "citations",
+    "guarded",
     "keyed",
     "tool",
 ]
-
-_PLACES = {
-    "ApprovalPending": "errors",
-    "Assistant": "assistant",
-    "AssistantKitError": "errors",
-    "CachedEmbedder": "embedders.cached",
-    "CallResult": "run.result",
-    "CannotFit": "errors",
-    "Chain": "compactors.chain",
-    "ClearResults": "compactors.clear_results",
-    "ConfigurationError": "errors",
-    "Context": "context",
-    "ContextOverflow": "errors",
-    "Conversation": "handle",
-    "ConversationBusy": "errors",
-    "ConversationConflict": "errors",
-    "ConversationExists": "errors",
-    "ConversationInfo": "protocols.store",
-    "ConversationNotFound": "errors",
-    "DeadlineExceeded": "errors",
-    "DecryptionFailed": "errors",
-    "DocumentSearch": "documents.search_tool",
-    "DocumentUnreadable": "errors",
-    "Documents": "documents.library",
-    "DropOldest": "compactors.drop_oldest",
-    "DuplicateTool": "errors",
-    "EmbeddingSelector": "tool_selectors.embedding",
-    "EncryptedStore": "stores.encrypted",
-    "Event": "events",
-    "ExtractionSettings": "memories.extraction",
-    "File": "messages",
-    "HashingEmbedder": "embedders.hashing",
-    "HistoryTurn": "run.history",
-    "HostedTool": "tool_spec",
-    "HuggingFaceCounter": "token_counters.huggingface",
-    "Image": "messages",
-    "IndexMemory": "memories.indexed",
-    "IndexMismatch": "errors",
-    "InputError": "errors",
-    "Interrupted": "errors",
-    "InvalidArguments": "errors",
-    "InvalidTool": "errors",
-    "KeywordSelector": "tool_selectors.keyword",
-    "LeaseLost": "errors",
-    "LeaseSettings": "settings",
-    "MCPServer": "toolsets.mcp",
-    "MemoryIndex": "indexes.memory",
-    "MemorySettings": "memories.indexed",
-    "MemoryStore": "stores.memory",
-    "MemoryTools": "toolsets.memory_tools",
-    "MissingDependency": "errors",
-    "ModelBroke": "errors",
-    "ModelError": "errors",
-    "ModelExtractor": "memories.extraction",
-    "ModelRateLimited": "errors",
-    "ModelRejected": "errors",
-    "ModelSettings": "settings",
-    "ModelTimeout": "errors",
-    "ModelUnauthorized": "errors",
-    "ModelUnavailable": "errors",
-    "ModelUnreachable": "errors",
-    "NotTransactional": "errors",
-    "OpenAI": "models.openai",
-    "OpenAIChat": "models.openai",
-    "OpenAIEmbedder": "embedders.openai",
-    "OpenAIRequestCounter": "models.openai_counter",
-    "OpenAIResponses": "models.openai",
-    "OutcomeUnknown": "errors",
-    "OutputInvalid": "errors",
-    "PostgresIndex": "indexes.postgres.index",
-    "PostgresStore": "stores.postgres",
-    "RecallSettings": "settings",
-    "Recovery": "recovery",
-    "RecoverySettings": "settings",
-    "RedisStore": "stores.redis",
-    "Result": "run.result",
-    "Retry": "policies.retry",
-    "Rule": "models.rule_model",
-    "RuleModel": "models.rule_model",
-    "RunError": "errors",
-    "RunLimits": "settings",
-    "RunStream": "run.stream",
-    "SQLiteIndex": "indexes.sqlite.index",
-    "SQLiteStore": "stores.sqlite",
-    "Settings": "settings",
-    "SmallEmbedder": "embedders.small",
-    "StepLimitExceeded": "errors",
-    "StoreBusy": "errors",
-    "StoreCorrupt": "errors",
-    "StoreError": "errors",
-    "StoreTooNew": "errors",
-    "StoreUnavailable": "errors",
-    "StoreVolatile": "errors",
-    "Summarize": "compactors.summarize",
-    "Text": "messages",
-    "ToolContext": "protocols.toolset",
-    "ToolError": "errors",
-    "ToolOutput": "protocols.toolset",
-    "ToolsetError": "errors",
-    "TurnParked": "errors",
-    "UnknownModel": "errors",
-    "UnknownStore": "errors",
-    "UnreadableEntry": "errors",
-    "Usage": "usage",
-    "WindowSettings": "settings",
-    "citations": "documents.citations",
-    "keyed": "tool_spec",
-    "tool": "toolsets.functions",
-}
 
 
 def __getattr__(name: str) -> Any:

@@ -25,16 +25,16 @@ from assistant_kit.event_loops import call_soon
 from assistant_kit.events import Event
 from assistant_kit.journal_reader import JournalReader
 from assistant_kit.messages import UserInput, user_message
-from assistant_kit.policies.retry import Retry
 from assistant_kit.protocols.compactor import Compactor
 from assistant_kit.protocols.memory import UserMemory
-from assistant_kit.protocols.model import Model, counts_as_openai
+from assistant_kit.protocols.model import Model, counts_as_openai, upstream_of
 from assistant_kit.protocols.output import Output
-from assistant_kit.protocols.policy import Policy
+from assistant_kit.protocols.policy import Call, Policy, Priority
 from assistant_kit.protocols.store import Store, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.tool_selector import ToolSelector
 from assistant_kit.protocols.toolset import ErasingToolset, Toolset
+from assistant_kit.resilience import Policies, chain_of, close_policies, erase_user_in, explain
 from assistant_kit.run.counting import Counting
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.errands import AfterTurn, Errands, Late
@@ -70,7 +70,7 @@ class Assembly(Generic[OutputT]):
         tools: Sequence[ToolSource],
         store: str | Store | None,
         settings: Settings | None,
-        policies: Sequence[Policy] | None,
+        policies: Policies | Sequence[Policy] | None,
         context: Context | None,
     ) -> None:
         """Make what was given by name. Raises ConfigurationError."""
@@ -82,7 +82,7 @@ class Assembly(Generic[OutputT]):
             instructions=instructions,
             output=output,
             settings=Settings() if settings is None else settings,
-            policies=(Retry(),) if policies is None else tuple(policies),
+            policies=chain_of(policies),
         )
         self._store: Store | None = registry.make_store(store) if isinstance(store, str) else store
         if made is not model:
@@ -144,15 +144,34 @@ class Assembly(Generic[OutputT]):
         with anyio.CancelScope(shield=True):
             for owned in self._owned:
                 await owned.aclose()
+            await close_policies(self._parts.policies)
 
     @property
     def model(self) -> Model:
         """The model."""
         return self._parts.model
 
+    @property
+    def policies(self) -> Sequence[Policy]:
+        """The policies, the outermost first."""
+        return self._parts.policies
+
     async def tools(self) -> Sequence[ToolSpec | HostedTool]:
         """Return the tools on offer now."""
         return (await self._toolbox.catalog()).listed
+
+    async def explain(self, tool: str | None) -> str:
+        """Return what policies apply to a call of a tool, or of the model. Raises InputError for an unknown tool."""
+        model = self.model
+        call = Call(
+            kind="model", name=model.name, upstream=upstream_of(model), effect="read", model=model, streams=True
+        )
+        if tool is not None:
+            found = (await self._toolbox.catalog()).tools.get(tool)
+            if found is None:
+                raise InputError(f"there is no tool named {tool!r}")
+            call = Call(kind="tool", name=tool, upstream=found[1].server, effect=found[1].effect)
+        return explain(self.policies, call)
 
     async def run(
         self, message: UserInput, options: RunOptions, emit: Emit = ignore, *, stream: bool = False
@@ -160,7 +179,13 @@ class Assembly(Generic[OutputT]):
         """Run a turn."""
         said = user_message(message)
         user, conversation = options.get("user"), options.get("conversation")
-        how = _How(emit=emit, stream=stream, timeout=options.get("timeout"), on_busy=options.get("on_busy"))
+        how = _How(
+            emit=emit,
+            stream=stream,
+            timeout=options.get("timeout"),
+            on_busy=options.get("on_busy"),
+            priority=options.get("priority", "interactive"),
+        )
         if conversation is None:
             if "request_id" in options:
                 reason = "request_id= needs conversation=: a one-off run leaves no record to be recognised by"
@@ -187,9 +212,10 @@ class Assembly(Generic[OutputT]):
         stream: bool = False,
         timeout: float | None = None,
         on_busy: OnBusy | None = None,
+        priority: Priority = "interactive",
     ) -> Session:
         """Return what runs turns in a user's conversation. Raises ConfigurationError."""
-        how = _How(emit=emit, stream=stream, timeout=timeout, on_busy=on_busy)
+        how = _How(emit=emit, stream=stream, timeout=timeout, on_busy=on_busy, priority=priority)
         return await self._session(user, conversation, how)
 
     async def _session(self, user: str, conversation: str, how: "_How") -> Session:
@@ -253,6 +279,7 @@ class Assembly(Generic[OutputT]):
             timeout=limit,
             deadline=Deadline.after(limit, now=anyio.current_time()),
             on_busy=settings.lease.on_busy if how.on_busy is None else how.on_busy,
+            priority=how.priority,
             emit=how.emit,
             stream=how.stream,
             late=self._taking_late(user, conversation),
@@ -270,7 +297,7 @@ class Assembly(Generic[OutputT]):
         return take
 
     async def _record_late(self, late: Late) -> None:
-        session = await self.session(late.user, late.conversation, on_busy="queue")
+        session = await self.session(late.user, late.conversation, on_busy="queue", priority="background")
         outcome: Literal["ok", "error"] = "ok" if late.end.outcome == "ok" else "error"
         call_id = f"{late.end.turn}/{late.end.key}"
         await resolve(session, call_id, outcome=outcome, content=late.end.content, by="late result")
@@ -281,7 +308,7 @@ class Assembly(Generic[OutputT]):
         return self._context.extractor is not None or self._compactor.in_background
 
     async def _after_turn(self, ended: AfterTurn) -> None:
-        session = await self.session(ended.user, ended.conversation, on_busy="queue")
+        session = await self.session(ended.user, ended.conversation, on_busy="queue", priority="background")
         await after_turn(session, self._context.extractor)
 
     def memory(self, user: str | None) -> UserMemory | None:
@@ -301,6 +328,7 @@ class Assembly(Generic[OutputT]):
         for toolset in self._toolbox.toolsets:
             if isinstance(toolset, ErasingToolset):
                 await toolset.erase_user(user)
+        await erase_user_in(self._parts.policies, user)
         return erased
 
     async def settled(self) -> None:
@@ -335,6 +363,7 @@ class _How:
     stream: bool
     timeout: float | None
     on_busy: OnBusy | None
+    priority: Priority
 
 
 def _lose(end: ToolFinished) -> None:

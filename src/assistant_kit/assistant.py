@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # annotations only: nothing of this is loaded by `from assist
     from assistant_kit.protocols.store import ConversationInfo, Store
     from assistant_kit.protocols.toolset import Toolset
     from assistant_kit.recovery import Recovery
+    from assistant_kit.resilience import Health, Policies
     from assistant_kit.run.options import RunOptions
     from assistant_kit.run.result import Result
     from assistant_kit.run.stream import RunStream
@@ -47,7 +48,7 @@ class Assistant(Generic[OutputT]):
         tools: Sequence[ToolSource] = (),
         store: str | Store | None = None,
         settings: Settings | None = None,
-        policies: Sequence[Policy] | None = None,
+        policies: Policies | Sequence[Policy] | None = None,
         context: Context | None = None,
     ) -> None: ...
     @overload
@@ -60,7 +61,7 @@ class Assistant(Generic[OutputT]):
         tools: Sequence[ToolSource] = (),
         store: str | Store | None = None,
         settings: Settings | None = None,
-        policies: Sequence[Policy] | None = None,
+        policies: Policies | Sequence[Policy] | None = None,
         context: Context | None = None,
     ) -> None: ...
     def __init__(
@@ -72,15 +73,15 @@ class Assistant(Generic[OutputT]):
         tools: Sequence[ToolSource] = (),
         store: str | Store | None = None,
         settings: Settings | None = None,
-        policies: Sequence[Policy] | None = None,
+        policies: Policies | Sequence[Policy] | None = None,
         context: Context | None = None,
     ) -> None:
         """Put an assistant together; nothing is connected or sent yet.
 
         `model` is `"provider:name"` or a Model; `store` an address such as `"sqlite:///chat.db"` or a Store. `tools`
-        are functions, toolsets and hosted tools. `policies` stand around each model and tool call, the first one
-        outermost (default: one `Retry`). `context` has the parts that fill the context window: token counter,
-        compactor, memory, tool selector. Raises ConfigurationError.
+        are functions, toolsets and hosted tools. `policies` stand around each model and tool call: `Policies` in
+        their usual order, or a sequence, the first one outermost (default: `Policies()`). `context` has the parts that
+        fill the context window: token counter, compactor, memory, tool selector. Raises ConfigurationError.
         """
         self._assembly: Assembly[OutputT] = registry.load(registry.ASSEMBLY)(
             model,
@@ -116,6 +117,17 @@ class Assistant(Generic[OutputT]):
     async def tools(self) -> Sequence[ToolSpec | HostedTool]:
         """Return the tools on offer now, as the model is told of them."""
         return await self._assembly.tools()
+
+    async def explain(self, tool: str | None = None) -> str:
+        """Return what policies apply to a call of a tool, or of the model, a line for each, the outermost first.
+
+        Raises InputError when there is no such tool.
+        """
+        return await self._assembly.explain(tool)
+
+    def health(self) -> Health:
+        """Return how breakers, queues, limits and budgets stand now. Nothing is asked of any server."""
+        return registry.load(registry.HEALTH)(self._assembly.policies)
 
     async def run(self, message: UserInput, **options: Unpack[RunOptions]) -> Result[OutputT]:
         """Run a turn and return its result.

@@ -56,7 +56,7 @@ async def recover(assembly: Assembly[Any], *, limit: int, parallel: int = 8) -> 
 
 async def _recovered(assembly: Assembly[Any], user: str, conversation: str) -> Recovered:
     try:
-        session = await assembly.session(user, conversation, on_busy="fail")
+        session = await assembly.session(user, conversation, on_busy="fail", priority="background")
         return await session.recover()
     except (LeaseLost, ConversationNotFound):
         return "busy"  # another worker was faster, or the user has deleted it

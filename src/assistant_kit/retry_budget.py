@@ -1,36 +1,56 @@
 """How much may be tried again: a bucket that successes fill and retries empty."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assistant_kit.errors import ConfigurationError
+
+_MOST_KEYS = 1_000
+"""How many upstreams have a bucket of their own; of more, those begin anew that were used first."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RetryBudget:
     """Shared by all runs of an assistant, so that an outage is not multiplied by everybody's retries.
 
-    A retry or a hedge takes `cost` tokens and is not made without them; each call that succeeds at once puts one back,
-    up to `capacity`. In an outage that leaves `capacity / cost` retries in all; otherwise at most one retry for every
-    `cost` successes. Source: the retry quota of the AWS SDKs; Google, "Site Reliability Engineering", 2016, chapter 21.
+    Each upstream (`Call.key`) has a bucket of its own. A retry or a hedge takes `cost` tokens and is not made without
+    them; each call that succeeds at once puts one back, up to `capacity`. In an outage that leaves `capacity / cost`
+    retries in all; otherwise at most one retry for every `cost` successes. Source: the retry quota of the AWS SDKs;
+    Google, "Site Reliability Engineering", 2016, chapter 21.
     """
 
-    capacity: int = 500
+    capacity: int = 100
     cost: int = 10
-    left: int = -1
+    _left: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
-        """Fill the bucket. Raises ConfigurationError when nothing could ever be retried."""
+        """Raise ConfigurationError when nothing could ever be retried."""
         if not 1 <= self.cost <= self.capacity:
             raise ConfigurationError("RetryBudget: cost is at least 1, and capacity at least cost")
-        self.left = self.capacity if self.left < 0 else min(self.left, self.capacity)
 
-    def spend(self) -> bool:
-        """Take what one retry costs, and tell whether it may be made."""
-        if self.left < self.cost:
+    def left(self, key: str) -> int:
+        """Return the tokens that are left for calls of `key`."""
+        return self._left.get(key, self.capacity)
+
+    def spend(self, key: str) -> bool:
+        """Take what one retry of a call of `key` costs, and tell whether it may be made."""
+        left = self.left(key)
+        if left < self.cost:
             return False
-        self.left -= self.cost
+        self._left[key] = left - self.cost
+        if len(self._left) > _MOST_KEYS:
+            del self._left[next(iter(self._left))]
         return True
 
-    def earn(self) -> None:
-        """Put back what one success is worth."""
-        self.left = min(self.left + 1, self.capacity)
+    def earn(self, key: str) -> None:
+        """Put back what one success of a call of `key` is worth. A bucket that is full is not kept."""
+        left = self._left.get(key)
+        if left is not None:
+            if left + 1 >= self.capacity:
+                del self._left[key]
+            else:
+                self._left[key] = left + 1
+
+    @property
+    def lowest(self) -> int:
+        """The tokens in the emptiest bucket."""
+        return min(self._left.values(), default=self.capacity)

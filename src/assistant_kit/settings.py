@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import Json, JsonObject
+from assistant_kit.prices import Prices
 
 OnBusy: TypeAlias = Literal["wait", "fail", "queue"]
 """What a run does that finds its conversation held by another: wait for a while, fail at once, or stand in a queue
@@ -34,17 +35,27 @@ class RunLimits:
 
     `max_steps` model calls; `timeout` seconds for the whole run (None: no limit); `parallel_tools` calls at once;
     `tool_timeout` seconds for a tool that sets none of its own.
+
+    The budget of a turn, over all its attempts (None: no limit): `max_tool_calls`, `max_tokens` in and out, `max_money`
+    in billionths of a US dollar by `prices` (default: those that come along). A request whose worst case would pass it
+    is not made: the run ends with BudgetExceeded.
     """
 
     max_steps: int = 20
     timeout: float | None = 600.0
     parallel_tools: int = 16
     tool_timeout: float | None = 120.0
+    max_tool_calls: int | None = None
+    max_tokens: int | None = None
+    max_money: int | None = None
+    prices: Prices | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError when no run could go by these limits."""
         if self.max_steps < 1 or self.parallel_tools < 1:
             raise ConfigurationError("RunLimits: max_steps and parallel_tools are at least 1")
+        if any(limit is not None and limit < 0 for limit in (self.max_tool_calls, self.max_tokens, self.max_money)):
+            raise ConfigurationError("RunLimits: a budget is a whole number that is not negative, or None for no limit")
         if any(limit is not None and not limit > 0 for limit in (self.timeout, self.tool_timeout)):
             raise ConfigurationError("RunLimits: a timeout is a positive number of seconds, or None for no limit")
 

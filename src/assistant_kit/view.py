@@ -1,18 +1,32 @@
 """What a model is shown of a conversation: which turns, behind which summaries, with which tool results cleared.
 
+In a turn in which anything is cleared, answers that were not accepted are left out, too: what was wrong with one stands
+in the prompt behind it.
+
 The journal keeps everything. What is shown of it follows from its entries alone: from the newest `Compacted` on, each
 turn is shown as it was shown before, so that requests begin with the same bytes until the next one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import starmap, zip_longest
 from typing import TypeAlias
 
 from assistant_kit.conversation import summary_message
 from assistant_kit.entries import Compacted
-from assistant_kit.messages import Item, Part, Text, ToolAnswer, ToolCall
+from assistant_kit.messages import (
+    AssistantMessage,
+    DeveloperMessage,
+    Item,
+    Part,
+    Text,
+    ToolAnswer,
+    ToolCall,
+    UserMessage,
+)
 from assistant_kit.protocols.token_counter import TokenCounter
-from assistant_kit.request_tokens import answer_tokens, message_tokens
+from assistant_kit.request_tokens import answer_tokens, message_tokens, output_tokens
 from assistant_kit.turns import Block, ToolCost, Turn
 
 WORTH_SHORTENING = 96
@@ -21,7 +35,13 @@ WORTH_SHARING = 400
 """Characters of a tool result from which on it is shown once only: a model has to look for what a line refers to."""
 
 _CLEARED = '[This result was cleared to make room. read_result("{handle}") reads it again.]'
+LEFT_OUT = "[This answer is left out to make room: it did not fit the required format.]"
 SAME_RESULT = "[The same result as that of the earlier call with these arguments, above.]"
+
+Place: TypeAlias = tuple[int, int]
+"""A call of a turn: its step, and its index in the step."""
+NOWHERE: Place = (0, 0)
+"""Before this place, nothing is cleared."""
 
 _Told: TypeAlias = tuple[str, str, tuple[Part, ...]]
 """A result that was shown: of which tool, with which arguments, and what it was."""
@@ -82,8 +102,8 @@ def continued(view: View, turns: Iterable[Turn], counter: TokenCounter) -> View:
     told = dict(view.told)
     later = tuple(turns)
     clearing = _clearing(view, (*view.turns, *later))
-    shown = tuple(_shown(turn, counter, told, clearing.get(turn.turn, 0)) for turn in later)
-    full = (_shown(turn, counter, None, clearing.get(turn.turn, 0)) for turn in later)
+    shown = tuple(_shown(turn, counter, told, clearing.get(turn.turn, NOWHERE)) for turn in later)
+    full = (_shown(turn, counter, None, clearing.get(turn.turn, NOWHERE)) for turn in later)
     return replace(
         view,
         turns=(*view.turns, *later),
@@ -98,7 +118,7 @@ def continued(view: View, turns: Iterable[Turn], counter: TokenCounter) -> View:
 def in_progress(view: View, turn: Turn, counter: TokenCounter) -> Turn:
     """Return the turn in progress as the model reads it behind this view."""
     clearing = _clearing(view, (*view.turns, turn))
-    return _shown(turn, counter, dict(view.told), clearing.get(turn.turn, 0))
+    return _shown(turn, counter, dict(view.told), clearing.get(turn.turn, NOWHERE))
 
 
 def alone(view: View, counter: TokenCounter) -> tuple[Turn, ...]:
@@ -107,7 +127,7 @@ def alone(view: View, counter: TokenCounter) -> tuple[Turn, ...]:
     So no choice among them takes more tokens than theirs together.
     """
     clearing = _clearing(view, view.turns)
-    return tuple(_shown(turn, counter, None, clearing.get(turn.turn, 0)) for turn in view.turns)
+    return tuple(_shown(turn, counter, None, clearing.get(turn.turn, NOWHERE)) for turn in view.turns)
 
 
 def refers(turn: Turn) -> bool:
@@ -115,16 +135,31 @@ def refers(turn: Turn) -> bool:
     return any(result.kept for block in turn.blocks for result in block.results)
 
 
-def cleared(turn: Turn, counter: TokenCounter, *, before_step: int | None = None) -> Turn:
-    """Return the turn with the overlong tool results of steps before this one cleared; without it, of all steps."""
-    return _shown(turn, counter, None, _ALL if before_step is None else before_step)
+def followed_by(turn: Turn, extra: Iterable[Block]) -> Turn:
+    """Return the turn with further blocks behind it."""
+    blocks = (*turn.blocks, *extra)
+    return replace(turn, blocks=blocks, tokens=sum(block.tokens for block in blocks))
 
 
-_ALL = 1 << 62
+def cleared(turn: Turn, counter: TokenCounter, *, before: Place | None = None) -> Turn:
+    """Return the turn with the overlong tool results of calls before this place cleared; without it, of all calls.
+
+    From step 1 on, answers that were not accepted are left out, wherever they stand in the turn.
+    """
+    return _shown(turn, counter, None, _ALL if before is None else before)
 
 
-def _clearing(view: View, turns: Sequence[Turn]) -> Mapping[str, int]:
-    """Return, by turn, the step before which results are cleared.
+def place_of(key: str) -> Place:
+    """Return the place of the call that has this key."""
+    step, _, index = key.partition(".")
+    return int(step), int(index)
+
+
+_ALL: Place = (1 << 62, 0)
+
+
+def _clearing(view: View, turns: Sequence[Turn]) -> Mapping[str, Place]:
+    """Return, by turn, the place before which results are cleared.
 
     Nothing is, when the turn named has left the window; everything before it is, when it is the one in progress.
     """
@@ -135,7 +170,8 @@ def _clearing(view: View, turns: Sequence[Turn]) -> Mapping[str, int]:
     if compacted.cleared_turn not in names:
         return dict.fromkeys(names, _ALL) if compacted.cleared_turn == view.now else {}
     place = names.index(compacted.cleared_turn)
-    return {**dict.fromkeys(names[:place], _ALL), compacted.cleared_turn: compacted.cleared_step}
+    until = (compacted.cleared_step, compacted.cleared_calls)
+    return {**dict.fromkeys(names[:place], _ALL), compacted.cleared_turn: until}
 
 
 def _summaries(compacted: Compacted, counter: TokenCounter) -> Block:
@@ -144,21 +180,34 @@ def _summaries(compacted: Compacted, counter: TokenCounter) -> Block:
     return Block(items=tuple(messages), tokens=tokens)
 
 
-def _shown(turn: Turn, counter: TokenCounter, told: dict[_Told, None] | None, clear_before: int) -> Turn:
+def _shown(turn: Turn, counter: TokenCounter, told: dict[_Told, None] | None, clear_before: Place) -> Turn:
     """Return a turn as the model reads it; blocks that stay as they are stay the same objects.
 
     Without `told`, every result that is not cleared is shown in full.
     """
-    if not any(block.results for block in turn.blocks):
+    if not clear_before[0] and not any(block.results for block in turn.blocks):
         return turn
     blocks = tuple(_shown_block(turn.turn, block, counter, told, clear_before) for block in turn.blocks)
+    if clear_before[0]:
+        blocks = tuple(starmap(partial(_accepted, counter), zip_longest(blocks, blocks[1:])))
     if all(map(_is, blocks, turn.blocks)):
         return turn
     return replace(turn, blocks=blocks, tokens=sum(block.tokens for block in blocks))
 
 
+def _accepted(counter: TokenCounter, block: Block, following: Block | None) -> Block:
+    """Return the block, or a line in its place if it is an answer that the model was told to give again."""
+    if following is None or not isinstance(next(iter(following.items), None), DeveloperMessage):
+        return block
+    if any(isinstance(item, UserMessage | DeveloperMessage | ToolCall) for item in block.items):
+        return block
+    instead = (AssistantMessage(text=LEFT_OUT),)
+    tokens = output_tokens(instead, counter)
+    return Block(items=instead, tokens=tokens) if tokens < block.tokens else block
+
+
 def _shown_block(
-    turn: str, block: Block, counter: TokenCounter, told: dict[_Told, None] | None, clear_before: int
+    turn: str, block: Block, counter: TokenCounter, told: dict[_Told, None] | None, clear_before: Place
 ) -> Block:
     if all(result.tokens < WORTH_SHORTENING for result in block.results):
         return block
@@ -187,12 +236,12 @@ def _instead(
     item: ToolAnswer,
     call: ToolCall | None,
     told: dict[_Told, None] | None,
-    clear_before: int,
+    clear_before: Place,
 ) -> str | None:
     """Return the line that stands in for a result; None where it is shown."""
     if cost.tokens < WORTH_SHORTENING or not cost.key:
         return None
-    if int(cost.key.partition(".")[0]) < clear_before:
+    if place_of(cost.key) < clear_before:
         return _CLEARED.format(handle=f"{turn}/{cost.key}")
     if told is not None and call is not None and item.outcome == "ok" and _is_worth_sharing(item):
         one = (cost.tool, call.arguments, item.content)

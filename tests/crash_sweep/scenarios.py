@@ -36,7 +36,7 @@ class Scenario:
     """Some orders, one after the other. `leave_after` so many events the reader leaves the stream of the last one.
 
     With `lengthy` tools say much. With `summing` conversations are summed up after turns, and that is waited for.
-    With `deputy` the model is down, and another one answers in its place.
+    With `fallback` the model is down, and another one answers in its place.
     `shows` tells the entry that it is about: where nobody dies, there is one.
     """
 
@@ -47,7 +47,7 @@ class Scenario:
     window: WindowSettings = field(default_factory=WindowSettings)
     lengthy: bool = False
     summing: bool = False
-    deputy: bool = False
+    fallback: bool = False
     shows: Callable[[Entry], bool] | None = None
 
 
@@ -174,7 +174,7 @@ SCENARIOS: Sequence[Scenario] = (
     ordered("two turns in a row", "pay", "all"),
     ordered("tools in the journal's transaction", "write"),
     ordered("a nested assistant", "delegate"),
-    ordered("another model in its place", "all", deputy=True),
+    ordered("another model in its place", "all", fallback=True),
     ordered("room made within a turn", "all", "all", window=SMALL, shows=_made_room),
     ordered(
         "a long result",

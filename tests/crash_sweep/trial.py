@@ -10,14 +10,16 @@ from anyio.abc import TaskGroup
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.context import Context
+from assistant_kit.policies.fallback import Fallback
 from assistant_kit.protocols.model import Model
 from assistant_kit.protocols.store import Store
+from assistant_kit.resilience import Policies
 from assistant_kit.settings import Settings
 from assistant_kit.token_counters.upper_bound import UpperBound
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.orders import DELEGATE, Clerk, tools
 from tests.chaos.turns import Violation
-from tests.crash_sweep.deputy import Deputy
+from tests.crash_sweep.down import Down
 from tests.crash_sweep.life import LIFE, Ending, Life
 from tests.crash_sweep.mortal_store import MortalStore
 from tests.crash_sweep.scenarios import Client, Recovery, Scenario
@@ -149,13 +151,16 @@ class _Worker:
     def _assistant(self, name: str, *tools: Any) -> Assistant[Any]:
         scenario = self._client.scenario
         model: Model = Clerk(lambda when: self._life.point(f"{when} the model"))
-        if scenario.deputy:
-            model = Deputy(lambda when: self._life.point(f"{when} the model that is down"), model)
+        policies = None
+        if scenario.fallback:
+            policies = Policies(fallback=Fallback(model), retry=None)
+            model = Down(lambda when: self._life.point(f"{when} the model that is down"))
         return Assistant(
             model,
             output_type=scenario.output_type,
             tools=[*(_LENGTHY if scenario.lengthy else _TOOLS), *tools],
             store=self._store,
+            policies=policies,
             settings=Settings(name=name, window=scenario.window),
             context=Context(token_counter=UpperBound(), compactor=Summing() if scenario.summing else None),
         )

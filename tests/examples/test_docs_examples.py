@@ -39,6 +39,77 @@ Bob's account is deleted.
 503 Try again in 7 s.
 502 The model m cannot answer now.
 """,
+    "bulkhead": """\
+-- somebody asks, and waits for the answer
+report 4: not now: 2 run, 2 wait
+-- one more report
+report 5: not now: 2 run, 2 wait
+-- bulkhead other:summaries: overloaded, 2 run, waiting {'interactive': 1, 'background': 1}
+report 1: summary of report 1
+report 2: summary of report 2
+question: summary of question
+report 3: summary of report 3
+""",
+    "rate_limits": """\
+Hello.
+Hello again.
+Busy: try again in 1 minute.
+rate limit model:scripted ok 0 of 2
+['found', 'found', 'found']
+[496]
+""",
+    "resilience": """\
+model:first (read)
+  quota: a day's requests: up to 1 of 1000 requests per day
+  bulkhead: 50 at once of model:first, 100 may wait for up to 30 s
+  fallback: after outage, overflow, rate_limit: rules
+  retry: up to 2 attempts, pauses up to 8 s
+  rate limit: 500 requests and 200,000 tokens a minute; calls wait for their turn
+  circuit breaker: closed for model:first; opens when 50% of at least 20 calls fail, for 5 to 60 s
+  timeouts: first token 30 s, silence 30 s
+tool:pay (once)
+  retry: never, as a second call might do harm
+  circuit breaker: closed for tool:pay; opens when 50% of at least 20 calls fail, for 5 to 60 s
+rules instead of first: outage
+I cannot answer now. Please try again later.
+True
+quota a day's requests: ok
+bulkhead model:first: free
+retry budget: ok
+rate limit model:first: ok
+rate limit model:rules: ok
+model:first: closed
+model:rules: closed
+data
+""",
+    "circuit_breaker": """\
+no connection
+no connection
+other:warehouse: closed -> open, of 3 calls 3 failed and 0 were slow
+no connection
+closed for a while, try again in a moment
+closed for a while, try again in a moment
+asked 3 times
+open 3 of 3
+other:warehouse: open -> half_open, its time is over: calls try whether it works again
+other:warehouse: half_open -> closed, it works
+7 in stock
+""",
+    "hedging": """\
+Here is your answer.
+2 requests, all of it known: False
+hedge model:scripted (not streamed): ready {'made': 1, 'won': 1, 'delay': 0.05}
+""",
+    "quotas": """\
+ann 200 Hello.
+ann 200 Hello.
+ann 200 Hello.
+ann 429 0 requests are left of requests.
+bob 200 Hello.
+requests: 3 requests used, 0 left
+tokens: 129 tokens used, 199871 left
+spending: 320000 nanodollars used, 499999680000 left
+""",
     "events": """\
 > weather {'city': 'Oslo'}
 < weather ok: rain in Oslo
@@ -46,6 +117,7 @@ again, attempt 2: scripted: overloaded
 + It
 +  will
 +\x20\x20
+- It will\x20
 failed: scripted: the answer was cut off
 raised: scripted: the answer was cut off
 """,

@@ -93,7 +93,7 @@ async def test_a_refusal_for_too_many_requests_tells_the_limits(kind: Kind, serv
     assert caught.value.limits == LIMITS
 
 
-CHAT = [
+CHAT: list[dict[str, Any]] = [
     {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]},
     {"choices": [{"index": 0, "delta": {"content": "hi"}}]},
     {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},

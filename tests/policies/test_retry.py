@@ -183,16 +183,35 @@ async def test_in_an_outage_all_runs_together_retry_no_more_than_the_budget_has(
 
 @pytest.mark.anyio
 async def test_successes_at_the_first_attempt_earn_retries() -> None:
-    budget = RetryBudget(capacity=10, cost=10, left=0)
+    budget = RetryBudget(capacity=10, cost=10)
+    assert budget.spend("model:m")
     retry = Retry(base=0, budget=budget)
     provider = Provider([])
     for _ in range(10):
         await retry.around(call(), provider.answer)
-    assert budget.left == 10
+    assert budget.lowest == 10
     provider.failures.append(DOWN)
     assert await retry.around(call(), provider.answer) == "answer"
-    assert budget.left == 0
+    assert budget.left("model:m") == 0
     assert retry.health()["retry budget"].state == "used up"
+
+
+def test_each_upstream_has_a_budget_of_its_own() -> None:
+    budget = RetryBudget(capacity=20, cost=10)
+    assert [budget.spend("a"), budget.spend("a"), budget.spend("a"), budget.spend("b")] == [True, True, False, True]
+    budget.earn("b")
+    assert (budget.left("a"), budget.left("b"), budget.left("c"), budget.lowest) == (0, 11, 20, 0)
+    for _ in range(9):
+        budget.earn("b")
+    budget.earn("c")
+    assert (budget.left("b"), budget.left("c")) == (20, 20)
+
+
+def test_only_so_many_upstreams_are_remembered() -> None:
+    budget = RetryBudget(capacity=10, cost=10)
+    for number in range(1_001):
+        assert budget.spend(f"k{number}")
+    assert (budget.left("k0"), budget.left("k1")) == (10, 0)
 
 
 @pytest.mark.parametrize(("capacity", "cost"), [(0, 0), (10, 11), (10, 0)])

@@ -11,18 +11,19 @@ import pytest
 from assistant_kit import Assistant, Settings, WindowSettings
 from assistant_kit.context import Context
 from assistant_kit.entries import Summary
-from assistant_kit.errors import CannotFit, ModelUnavailable
+from assistant_kit.errors import CannotFit, ContextOverflow, ModelUnavailable
 from assistant_kit.events import ContextCompacted, Event
 from assistant_kit.messages import AssistantMessage, Item, ToolAnswer, ToolCall, UserMessage, text_of
 from assistant_kit.protocols.compactor import Compaction, Compactor, Crowded
 from assistant_kit.protocols.model import Emit, ModelRequest, ModelResponse
 from assistant_kit.protocols.store import Store
 from assistant_kit.stores.memory import MemoryStore
-from assistant_kit.testing.scripted_model import Call, CallTools, Say, ScriptedModel, Step
+from assistant_kit.testing.scripted_model import Call, CallTools, Fail, Say, ScriptedModel, Step
 from assistant_kit.token_counters.upper_bound import UpperBound
 from assistant_kit.tool_spec import ToolSpec
 from assistant_kit.turns import Turn
 from assistant_kit.usage import Usage
+from assistant_kit.view import LEFT_OUT
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +84,10 @@ def texts(items: Sequence[Item]) -> list[str]:
 
 def results(items: Sequence[Item]) -> list[str]:
     return [text_of(item.content) for item in items if isinstance(item, ToolAnswer)]
+
+
+def said(items: Sequence[Item]) -> list[str]:
+    return [item.text for item in items if isinstance(item, AssistantMessage)]
 
 
 def offered(model: ScriptedModel, request: int) -> list[str]:
@@ -195,6 +200,135 @@ async def test_a_turn_that_cannot_shrink_enough_names_what_does_not_fit() -> Non
     with pytest.raises(CannotFit) as caught:
         await talk.say(0, letters=10)
     assert caught.value.part == "the current turn"
+
+
+async def test_a_turn_that_does_not_fit_names_what_it_takes_at_least() -> None:
+    def look(page: int) -> str:
+        """Look a page up."""
+        return f"{page}:" + "r" * 300
+
+    def talk(room: int) -> Talk:
+        calls: list[Step] = [CallTools(Call("look", {"page": page})) for page in range(3)]
+        return Talk([*calls, CallTools(Call("nothing", {"text": "a" * 700})), Say("done")], room=room, tools=[look])
+
+    with pytest.raises(CannotFit) as caught:
+        await talk(1_600).say(0, letters=10)
+    enough = 1_600 + caught.value.needed - caught.value.available
+    await talk(enough).say(0, letters=10)
+    with pytest.raises(CannotFit) as narrowly:
+        await talk(enough - 1).say(0, letters=10)
+    assert [caught.value.part, narrowly.value.part] == ["the current turn"] * 2
+
+
+async def test_of_parallel_results_that_do_not_fit_together_as_many_are_shown_as_do() -> None:
+    def look(page: int) -> str:
+        """Look a page up."""
+        return f"{page}:" + "r" * 300
+
+    all_at_once = CallTools(*(Call("look", {"page": page}) for page in range(8)))
+    talk = Talk([all_at_once, Say("done"), Say("ok")], room=2_800, tools=[look])
+    await talk.say(0, letters=10)
+    shown = results(talk.requests()[1])
+    there = [not text.startswith("[This result was cleared") for text in shown]
+    assert there == sorted(there)  # the newest
+    assert 3 < sum(there) < 8
+    await talk.say(1, letters=10)
+    assert begins_alike(talk.requests()[1], talk.requests()[2])
+    handle = shown[0].split('"')[1]
+    talk.model = again = ScriptedModel([all_at_once, CallTools(Call("read_result", {"handle": handle})), Say("done")])
+    await talk.say(2, letters=10)
+    first, *_, last = results(again.requests[-1].items)
+    assert first.startswith("[This result was cleared")
+    assert "0:rrr" in last
+
+
+@pytest.mark.parametrize(("room", "kept"), [(3_180, [1, 2]), (100_000, [0, 1, 2])])
+async def test_what_was_cleared_of_a_turn_stays_so_when_an_older_one_is_left_out(room: int, kept: list[int]) -> None:
+    def look(page: int) -> str:
+        """Look a page up."""
+        return f"{page}:" + "r" * 300
+
+    all_at_once = CallTools(*(Call("look", {"page": page}) for page in range(8)))
+    compactor = Stubborn(Compaction(keep=1, strategy="the newest"))
+    talk = Talk([Say("y" * 30), all_at_once, Say("done"), Say("ok")], room=2_800, tools=[look], compactor=compactor)
+    await talk.say(0, 1, letters=10)
+    before = results(talk.requests()[2])
+    talk.room = room
+    await talk.say(2, letters=400)
+    assert talk.shown()[-1] == kept
+    assert results(talk.requests()[-1]) == before
+    assert len({text.startswith("[This result was cleared") for text in before}) == 2
+
+
+@dataclass
+class Form:
+    """What an answer has to be."""
+
+    name: str
+
+
+def answering(
+    model: ScriptedModel, room: int, *, cached: int, store: Store, tools: Sequence[Any] = ()
+) -> Assistant[Form]:
+    window = WindowSettings(max_tokens=room, reserved_output=0, cached_tokens=cached)
+    return Assistant(
+        model,
+        output_type=Form,
+        tools=tools,
+        store=store,
+        settings=Settings(window=window),
+        context=Context(token_counter=UpperBound()),
+    )
+
+
+@pytest.mark.parametrize("cached", [0, 1_000_000])
+async def test_an_answer_that_was_not_accepted_makes_room_for_the_next_one(cached: int) -> None:
+    wrong, right = "no form " + "y" * 900, '{"name": "Ada"}'
+    model = ScriptedModel([wrong, right, right])
+    assistant = answering(model, 1_200, cached=cached, store=MemoryStore())
+    with anyio.fail_after(10):
+        first = await assistant.run("x" * 60, user="u", conversation="c")
+        await assistant.run("y", user="u", conversation="c")
+    assert first.output == Form("Ada")
+    repair, after = model.requests[1].items, model.requests[2].items
+    assert said(repair) == [LEFT_OUT]
+    assert begins_alike(repair, after)
+    assert said(after) == [LEFT_OUT, right]
+    assert [item.text for item in first.messages if isinstance(item, AssistantMessage)] == [wrong, right]
+
+
+async def test_an_answer_that_was_not_accepted_is_shown_as_long_as_it_fits() -> None:
+    wrong = "no form " + "y" * 900
+    model = ScriptedModel([wrong, '{"name": "Ada"}'])
+    with anyio.fail_after(10):
+        await answering(model, 3_000, cached=0, store=MemoryStore()).run("x")
+    assert said(model.requests[1].items) == [wrong]
+
+
+async def test_a_server_that_refuses_the_request_for_another_answer_gets_it_without_the_first() -> None:
+    wrong = "no form " + "y" * 900
+    model = ScriptedModel([wrong, Fail(ContextOverflow("too long", model="m")), '{"name": "Ada"}'])
+    with anyio.fail_after(10):
+        result = await answering(model, 3_000, cached=0, store=MemoryStore()).run("x")
+    assert result.output == Form("Ada")
+    assert [said(request.items) for request in model.requests[1:]] == [[wrong], [LEFT_OUT]]
+
+
+async def test_the_newest_results_stay_while_an_answer_is_made_again() -> None:
+    def look(page: int) -> str:
+        """Look a page up."""
+        return f"{page}:" + "r" * 300
+
+    steps = [*(CallTools(Call("look", {"page": page})) for page in range(3)), "no form " + "y" * 700, '{"name": "Ada"}']
+    model = ScriptedModel(steps)
+    with anyio.fail_after(10):
+        result = await answering(model, 2_000, cached=0, store=MemoryStore(), tools=[look]).run("x" * 100)
+    assert result.output == Form("Ada")
+    before, repair = (results(request.items) for request in model.requests[-2:])
+    assert [text[:2] for text in before] == ["0:", "1:", "2:"]
+    assert repair[-1].startswith("2:")
+    assert repair[0].startswith("[This result was cleared")
+    assert said(model.requests[-1].items) == [LEFT_OUT]
 
 
 @dataclass

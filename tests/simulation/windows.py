@@ -6,10 +6,11 @@ Some are checked as a request passes; those that compare it with the journal, wh
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from assistant_kit.entries import CallResolved, Compacted, ModelResponded, TurnStarted
-from assistant_kit.messages import Item, ToolAnswer, ToolCall, UserMessage, text_of
+from assistant_kit.conversation import NOT_MADE, OUTCOME_UNKNOWN
+from assistant_kit.entries import CallResolved, Compacted, ModelResponded, TurnFinished, TurnStarted
+from assistant_kit.messages import Item, Text, ToolAnswer, ToolCall, UserMessage, text_of
 from assistant_kit.protocols.model import ModelRequest
-from assistant_kit.request_tokens import TOOLS, request_tokens, tool_tokens
+from assistant_kit.request_tokens import TOOLS, answer_tokens, request_tokens, tool_tokens
 from assistant_kit.settings import WindowSettings
 from assistant_kit.token_counters.upper_bound import UpperBound
 from assistant_kit.toolsets.read_result import NAME, SPEC
@@ -53,14 +54,16 @@ class Windows:
         The model has not read them yet, or has to answer from them again.
         """
         last = max(place for place, item in enumerate(request.items) if isinstance(item, UserMessage))
-        calls = max((place for place, item in enumerate(request.items) if isinstance(item, ToolCall)), default=0)
-        newest = [item for item in request.items[max(last, calls) :] if isinstance(item, ToolAnswer)]
-        asked = list(turn.calls.values())[-len(newest) :]
-        gone = [pair for pair in zip(newest, asked, strict=True) if _words(pair[0]).startswith(CLEARED)]
+        now = request.items[last:]
+        calls = max((place for place, item in enumerate(now) if isinstance(item, ToolCall)), default=0)
+        newest = {id(item) for item in now[calls:]}
+        # Who comes late may ask about a step that is behind the turn already.
+        pairs = zip((item for item in now if isinstance(item, ToolAnswer)), turn.calls.values(), strict=False)
+        gone = [pair for pair in pairs if id(pair[0]) in newest and _words(pair[0]).startswith(CLEARED)]
         if not gone:
             return
         one, call = gone[-1]
-        items = [_whole(one, call) if item is one else item for item in request.items[last:]]
+        items = [_whole(one, call) if item is one else item for item in now]
         tokens = request_tokens(replace(request, items=items), COUNTER)
         if tokens <= self.settings.budget:
             self.broken("window", f"{turn.ref}: a result nobody has read is cleared; it fits, with {tokens} tokens")
@@ -115,6 +118,8 @@ class _Walk:
                     self._answered(entry)
                 case Compacted():
                     self._compacted(entry, written)
+                case TurnFinished() if entry.outcome not in ("waiting", "parked"):
+                    self.added += _made_up(self.windows.ledger.turns[entry.turn])
                 case _:
                     pass
             self.added += written.record.tokens
@@ -215,6 +220,13 @@ def _words(answer: ToolAnswer) -> str:
 
 def _whole(answer: ToolAnswer, call: CallOnRecord) -> ToolAnswer:
     return answer if call.end is None else replace(answer, content=call.end.content)
+
+
+def _made_up(turn: TurnOnRecord) -> int:
+    """Return the tokens of answers that stand for calls of a turn whose end is not on record, and never will be."""
+    calls = [call for call in turn.calls.values() if call.end is None]
+    told = ((call.tool, OUTCOME_UNKNOWN if call.intents else NOT_MADE) for call in calls)
+    return sum(answer_tokens(tool, (Text(text=words),), COUNTER) for tool, words in told)
 
 
 def _beginning(text: str) -> str:

@@ -89,11 +89,18 @@ class Fallback:
         self._on = frozenset(on)
         self._is_open = is_open
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the models that are asked in order; not of those that are chosen."""
+        return tuple(backup.model.name for backup in self._backups)
+
     def knowing(self, is_open: Callable[[str], bool]) -> "Fallback":
-        """Return the same with a breaker that is asked first, unless it has one; its models are closed by this one."""
+        """Return the same with a breaker that is asked first, unless it has one."""
         if self._is_open is not _never:
             return self
-        return Fallback(*self._backups, choose=self._choose, on=self._on, is_open=is_open)
+        knowing = Fallback(*self._backups, choose=self._choose, on=self._on, is_open=is_open)
+        knowing._made = self._made  # whichever is closed closes them
+        return knowing
 
     async def around(self, call: Call, proceed: Proceed[T]) -> T:
         """Make the call, and make it with other models when that one cannot answer."""
@@ -165,7 +172,7 @@ class Fallback:
         """Return what applies to a call."""
         if call.kind != "model":
             return ""
-        names = "as chosen" if self._choose is not None else ", ".join(backup.model.name for backup in self._backups)
+        names = "as chosen" if self._choose is not None else ", ".join(self.names)
         return f"fallback: after {', '.join(sorted(self._on))}: {names}"
 
 

@@ -47,14 +47,14 @@ class Retry:
                 result = await proceed(call)
             except AssistantKitError as error:
                 delay = self.next_delay(call, error, attempt=attempt, pause=pause, now=anyio.current_time())
-                if delay is None or not self.budget.spend():
+                if delay is None or not self.budget.spend(call.key):
                     raise
                 attempt += 1
                 pause = delay
                 call.notify(Retrying(attempt=attempt, delay=delay, error=error))
             else:
                 if attempt == 1:
-                    self.budget.earn()
+                    self.budget.earn(call.key)
                 return result
             await anyio.sleep(delay)
 
@@ -78,10 +78,10 @@ class Retry:
         return f"retry: up to {self.attempts} attempts, pauses up to {self.cap:g} s"
 
     def health(self) -> Mapping[str, Condition]:
-        """Return what is left of the budget."""
+        """Return what is left of the budget, of the upstream for which least is left."""
         budget = self.budget
-        ok = budget.left >= budget.cost
-        data = {"left": budget.left, "capacity": budget.capacity, "cost": budget.cost}
+        ok = budget.lowest >= budget.cost
+        data = {"left": budget.lowest, "capacity": budget.capacity, "cost": budget.cost}
         return {"retry budget": Condition(ok=ok, state="ok" if ok else "used up", data=data)}
 
 

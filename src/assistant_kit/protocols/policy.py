@@ -32,9 +32,10 @@ class Call:
     `prompt_tokens` and `output_tokens` are what a model call takes at most; 0 where nobody has counted.
     `user` and `run` say whose call it is, and in which run.
 
-    `model` is who is asked in a model call; another one may be put in its place. `streams` tells whether its answer comes
-    in pieces, `emit` is where they go, and `progress` what is known of it: once `progress.started`, the reader has seen
-    a part of the answer, and a failed call is not simply made again. `notify` tells the reader of a run anything else.
+    `model` is who is asked in a model call; another one may be put in its place. `streams` tells whether its answer
+    comes in pieces, `emit` is where they go, and `progress` what is known of it: once `progress.started`, the reader
+    has seen a part of the answer, and a failed call is not simply made again. `notify` tells the reader of a run
+    anything else.
     `usage` reads from the result what the call has used; None where that has no meaning.
     """
 
@@ -88,6 +89,24 @@ class WatchedPolicy(Protocol):
 
     def health(self) -> Mapping[str, "Condition"]:
         """Return the state of each thing it watches, by its name."""
+        ...
+
+
+@runtime_checkable
+class ClosingPolicy(Protocol):
+    """A policy that holds something to be freed."""
+
+    async def aclose(self) -> None:
+        """Free what it has made; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class ErasingPolicy(Protocol):
+    """A policy that keeps data of users; `Assistant.erase_user` reaches it, too."""
+
+    async def erase_user(self, user: str) -> None:
+        """Erase all that is kept of a user. Raises StoreError; may be repeated then."""
         ...
 
 

@@ -9,6 +9,8 @@ import anyio
 from assistant_kit.entries import TurnFinished, TurnSuspended
 from assistant_kit.errors import (
     AssistantKitError,
+    BudgetExceeded,
+    CallRefused,
     ConfigurationError,
     DeadlineExceeded,
     DecryptionFailed,
@@ -62,6 +64,8 @@ def _may_pass(error: AssistantKitError) -> bool:
     """Tell whether another attempt, later or by another worker, may go better."""
     if isinstance(error, ModelError):
         return not isinstance(error, ModelRejected)
+    if isinstance(error, CallRefused):
+        return not isinstance(error, BudgetExceeded)
     return isinstance(error, ToolsetError | ConfigurationError | DeadlineExceeded)
 
 

@@ -20,6 +20,7 @@ from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.request_tokens import text_tokens
+from assistant_kit.run.budget import check_calls, check_request
 from assistant_kit.run.call_digest import call_digest, parsed_arguments
 from assistant_kit.run.preparation import prepare_turn
 from assistant_kit.run.result import Result, calls_of, usage_of
@@ -48,6 +49,7 @@ async def run_turn(run: TurnRun) -> Result[Any]:
         calls = [item for item in response.items if isinstance(item, ToolCall)]
         if calls:
             prompt = None
+            check_calls(run, calls)
             if waiting := await answer_calls(run, step, calls):
                 return _paused(run, response, waiting)
             continue
@@ -112,6 +114,7 @@ async def _answer(run: TurnRun, step: int, extra: Sequence[Block]) -> ModelRespo
         await make_room(run, f"compact/{step}.{attempt}" if attempt else f"compact/{step}", step, *extra)
         run.during = "a model call"
         packed = run.pack(*extra)
+        check_request(run, packed.tokens, _output_tokens(run))
         request = _request(run, packed)
         try:
             response, by = await _through_policies(run, request, packed)
@@ -172,7 +175,8 @@ def _model_call(run: TurnRun, packed: Packed, progress: Progress, show: Callable
         user=about.user,
         run=run.id,
         prompt_tokens=packed.tokens,
-        output_tokens=parts.settings.model.max_output_tokens or parts.settings.window.reserved_output,
+        output_tokens=_output_tokens(run),
+        priority=about.priority,
         model=model,
         streams=about.stream,
         emit=show,
@@ -180,6 +184,12 @@ def _model_call(run: TurnRun, packed: Packed, progress: Progress, show: Callable
         progress=progress,
         usage=_usage_of,
     )
+
+
+def _output_tokens(run: TurnRun) -> int:
+    """Return what an answer takes at most."""
+    settings = run.parts.settings
+    return settings.model.max_output_tokens or settings.window.reserved_output
 
 
 def _usage_of(response: ModelResponse) -> Usage:

@@ -60,6 +60,10 @@ class End:
     kept: str = ""
 
 
+class _NoAnswer(TimeoutError):
+    """A tool has not answered in its time."""
+
+
 class _Undone(Exception):
     """Leaves a transaction without committing it."""
 
@@ -191,6 +195,7 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
     timeout = _timeout(run, spec)
     context = _context(run, one, claim, connection)
     sent = claim.started.attempt > 1
+    limit = Deadline.after(timeout, now=anyio.current_time())
 
     async def make(_: Call) -> ToolOutput:
         nonlocal sent
@@ -198,7 +203,10 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
         if sent and anyio.current_time() >= claim.repeatable_until:
             raise OutcomeUnknown("its idempotency key is too old to send it again")
         sent = True
-        return await toolset.call(spec.name, arguments, context)
+        # Inside of the policies, so that a breaker learns of a tool that gives no answer.
+        with anyio.CancelScope(deadline=limit.at):
+            return await toolset.call(spec.name, arguments, context)
+        raise _NoAnswer
 
     call = Call(
         kind="tool",
@@ -207,13 +215,18 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
         # A failed attempt may have written already in this transaction: it must be undone, not repeated.
         effect="once" if spec.effect == "transactional" else spec.effect,
         deadline=context.deadline,
+        priority=run.about.priority,
         user=run.about.user,
         run=run.id,
         notify=run.emit,
     )
     try:
-        with anyio.CancelScope(deadline=Deadline.after(timeout, now=anyio.current_time()).at):
-            return _read(await through(run.parts.policies, call, make))
+        return _read(await through(run.parts.policies, call, make))
+    except _NoAnswer:
+        late = f"no answer within {timeout} s"
+        if may_repeat(spec.effect):
+            return End(outcome="error", content=_words(f"The tool gave {late}."))
+        return End(outcome="unknown", content=_words(f"{UNKNOWN} (It gave {late}.)"))
     except OutcomeUnknown as error:
         return End(outcome="unknown", content=_words(f"{UNKNOWN} ({error})"))
     except AssistantKitError as error:
@@ -221,9 +234,6 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
     except Exception:  # noqa: BLE001  (whatever a tool raises is its own failure, not the run's)
         _log.exception("tool %s failed (call %s)", spec.name, one.call.call_id)
         return _failed()
-    if may_repeat(spec.effect):
-        return End(outcome="error", content=_words(f"The tool gave no answer within {timeout} s."))
-    return End(outcome="unknown", content=_words(f"{UNKNOWN} (It gave no answer within {timeout} s.)"))
 
 
 async def _shortened(run: TurnRun, one: Asked, end: End) -> End:

@@ -1,7 +1,7 @@
 """Room in the context window: what is shown less of when a conversation has grown too long, and the record of it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from assistant_kit.compaction_rules import fits, keep_newest
@@ -13,7 +13,7 @@ from assistant_kit.protocols.compactor import Compaction, Crowded
 from assistant_kit.run.turn import Circumstances, Past, TurnRun
 from assistant_kit.turns import Block, Turn
 from assistant_kit.usage import Usage
-from assistant_kit.view import View, alone, cleared
+from assistant_kit.view import NOWHERE, Place, View, alone, cleared, followed_by, place_of
 
 _log = logging.getLogger("assistant_kit.run")
 
@@ -33,16 +33,19 @@ async def make_room(run: TurnRun, key: str, step: int, *extra: Block) -> None:
         run.during = "making room in the context window"
         # What is cleared can be read again: by a tool that takes room itself, if it is not on offer yet.
         beside = run.reader_tokens
-        clear_before, current_tokens = _cleared_steps(run, step, room, beside, *extra)
+        clear_before, current_tokens = _cleared_until(run, step, room, beside, *extra)
         compaction = None
-        if view.cut or view.full + current_tokens > room - (beside if clear_before else 0):
+        if view.cut or view.full + current_tokens > room - (beside if clear_before > NOWHERE else 0):
             limit = max(0, room - beside - current_tokens)
             target = max(0, int(room * run.parts.settings.window.low_watermark) - current_tokens)
             crowded = _crowded(run.about, run.past, target=min(target, limit), limit=limit)
             # Where the compactor has no answer, the oldest turns are dropped.
             compaction = await _asked(run.about, crowded) or keep_newest(crowded)
         entry = compacted(run.past, compaction, turn=run.id, key=key)
-        return run.measure(replace(entry, cleared_turn=run.id, cleared_step=clear_before) if clear_before else entry)
+        if clear_before > NOWHERE:
+            until, calls = clear_before
+            entry = replace(entry, cleared_turn=run.id, cleared_step=until, cleared_calls=calls)
+        return run.measure(entry)
 
     run.compacted(await run.runtime.step(key, decide))
     _tell(run, view)
@@ -92,12 +95,15 @@ def compacted(past: Past, compaction: Compaction | None, *, turn: str, key: str)
     if compaction is None:
         return entry
     kept = past.view.turns[len(past.view.turns) - compaction.keep :]
+    to = _cleared_to(entry, kept, compaction.clear, after=turn)
+    stays = to == entry.cleared_turn
     return replace(
         entry,
         before=kept[0].seq if kept else past.seq,
         summaries=tuple(compaction.summaries),
-        cleared_turn=(to := _cleared_to(entry, kept, compaction.clear, after=turn)),
-        cleared_step=entry.cleared_step if to == entry.cleared_turn else 0,
+        cleared_turn=to,
+        cleared_step=entry.cleared_step if stays else 0,
+        cleared_calls=entry.cleared_calls if stays else 0,
         strategy=compaction.strategy,
         model=compaction.model,
         usage=compaction.usage,
@@ -111,31 +117,47 @@ def _cleared_to(earlier: Compacted, kept: Sequence[Turn], clear: int, *, after: 
     return names[max(clear, already)] if max(clear, already) or earlier.cleared_turn == names[0] else ""
 
 
-def _cleared_steps(run: TurnRun, step: int, room: int, reader: int, *extra: Block) -> tuple[int, int]:
-    """Return the step of this turn before which results have to be cleared, and the tokens of the turn then.
+def _cleared_until(run: TurnRun, step: int, room: int, reader: int, *extra: Block) -> tuple[Place, int]:
+    """Return the place in this turn before which results have to be cleared, and the tokens of the turn then.
 
     `reader` is what the tool takes that reads them again.
 
     That is done only when the turn does not fit by itself, and then for many steps at once: down to the low watermark
-    if that is possible, and the newest results last, as the model has not read them yet.
+    if that is possible. An answer that was not accepted goes first. The newest results go last, and one by one: the
+    model has not read them yet, or has to answer from them again.
     """
-    beside = sum(block.tokens for block in extra)
-    compacted = run.past.view.compacted
-    first = compacted.cleared_step if compacted is not None and compacted.cleared_turn == run.id else 0
-    current = cleared(run.current, run.about.counter, before_step=first)
-    needed = current.tokens + beside
-    if needed <= room:
-        return first, needed
+    current = followed_by(run.current, extra)
+    entry = run.past.view.compacted
+    place = NOWHERE
+    if entry is not None and entry.cleared_turn == run.id:
+        place = (entry.cleared_step, entry.cleared_calls)
+    left = cleared(current, run.about.counter, before=place)
+    if left.tokens <= room:
+        return place, left.tokens
     room -= reader
     low = int(room * run.parts.settings.window.low_watermark)
-    for before in range(first + 1, step + 1):
-        first, needed = before, cleared(current, run.about.counter, before_step=before).tokens + beside
-        # The newest results stay as long as they can.
-        if needed <= low or (before == step - 1 and needed <= room):
+    newest = _newest_results(current)
+    for further in _places(newest, step, after=place):
+        place, left = further, cleared(current, run.about.counter, before=further)
+        if left.tokens <= low or (further >= (newest[0], 0) and left.tokens <= room):
             break
-    if needed > room:
-        raise too_long(run.shown(*extra), room=room)
-    return first, needed
+    if left.tokens > room:
+        blocks = tuple(replace(block, results=()) for block in left.blocks)  # what is cleared is not to blame
+        raise too_long(replace(left, blocks=blocks), room=room)
+    return place, left.tokens
+
+
+def _newest_results(turn: Turn) -> Place:
+    """Return the last call that has a result."""
+    keys = (result.key for block in turn.blocks for result in block.results if result.key)
+    return max(map(place_of, keys), default=NOWHERE)
+
+
+def _places(newest: Place, step: int, *, after: Place) -> Iterator[Place]:
+    """Return up to where results may be cleared: step by step, and call by call in the newest step that has any."""
+    for before in range(1, step + 1):
+        calls = newest[1] + 1 if before == newest[0] else 1
+        yield from ((before, call) for call in range(calls) if (before, call) > after)
 
 
 def _tell(run: TurnRun, before: View) -> None:

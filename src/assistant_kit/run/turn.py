@@ -17,7 +17,7 @@ from assistant_kit.protocols.compactor import Compactor
 from assistant_kit.protocols.memory import UserMemory
 from assistant_kit.protocols.model import Model, OutputSchema
 from assistant_kit.protocols.output import Output
-from assistant_kit.protocols.policy import Policy
+from assistant_kit.protocols.policy import Policy, Priority
 from assistant_kit.protocols.runtime import Runtime
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.tool_selector import ToolSelector
@@ -76,6 +76,7 @@ class Circumstances:
     timeout: float | None
     deadline: Deadline
     on_busy: OnBusy
+    priority: Priority
     emit: Callable[[Event], None]
     stream: bool
     late: Callable[[ToolFinished], None]

@@ -6,6 +6,7 @@ from math import inf
 from threading import Lock
 
 from assistant_kit.protocols.shared_state import Change, T
+from assistant_kit.shared_states._rules import check_keep, check_owner, check_spot
 
 _SWEEP = 1024
 """Changes after which values that may be forgotten are: so a value that nobody asks for any more costs nothing."""
@@ -23,14 +24,17 @@ class MemoryState:
         self._changes = 0
 
     async def update(self, owner: str, key: str, change: Change[T]) -> T:
-        """Replace a value by what `change` makes of it."""
+        """Replace a value by what `change` makes of it. Raises InputError."""
+        check_spot(owner, key)
         with self._lock:
-            self._latest = now = max(self._latest, self._clock())
+            now = self._now()
             value, until = self._values.get((owner, key), (None, inf))
-            changed = change(value if until > now else None, now)
+            before = value if until > now else None
+            changed = change(before, now)
+            check_keep(changed.keep)
             if changed.value is None:
                 self._values.pop((owner, key), None)
-            else:
+            elif changed.value != before:
                 self._values[owner, key] = (changed.value, now + changed.keep)
             self._changes += 1
             if self._changes % _SWEEP == 0:
@@ -38,15 +42,21 @@ class MemoryState:
             return changed.result
 
     async def values(self, owner: str) -> Mapping[str, bytes]:
-        """Return all values of an owner by their keys."""
+        """Return all values of an owner by their keys. Raises InputError."""
+        check_owner(owner)
         with self._lock:
-            now = max(self._latest, self._clock())
+            now = self._now()
             return {key: value for (of, key), (value, until) in self._values.items() if of == owner and until > now}
 
     async def erase(self, owner: str) -> None:
-        """Delete all values of an owner."""
+        """Delete all values of an owner. Raises InputError."""
+        check_owner(owner)
         with self._lock:
             self._values = {place: kept for place, kept in self._values.items() if place[0] != owner}
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to free."""
+
+    def _now(self) -> float:
+        self._latest = max(self._latest, self._clock())
+        return self._latest

@@ -1,7 +1,8 @@
 """The suites that every implementation of a protocol passes: ours, and yours.
 
-`store.StoreConformance` is for stores, `index.IndexConformance` for search indexes; their docstrings have examples. The
-suites need pytest, and anyio's pytest plugin.
+`store.StoreConformance` is for stores, `index.IndexConformance` for search indexes,
+`shared_state.SharedStateConformance` for shared state; their docstrings have examples. The suites need pytest, and
+anyio's pytest plugin.
 """
 
 import pytest
@@ -18,6 +19,9 @@ pytest.register_assert_rewrite(
     f"{__name__}.index_puts",
     f"{__name__}.index_words",
     f"{__name__}.index_workbench",
+    f"{__name__}.shared_state_changes",
+    f"{__name__}.shared_state_sharing",
+    f"{__name__}.shared_state_workbench",
     f"{__name__}.store_audit",
     f"{__name__}.store_concurrency",
     f"{__name__}.store_contention",

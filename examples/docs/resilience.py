@@ -1,0 +1,97 @@
+"""The code of docs/resilience.md: run it, and see what policies do."""
+
+import asyncio
+from collections.abc import Sequence
+
+from assistant_kit import (
+    Assistant,
+    Backup,
+    Bulkhead,
+    CircuitBreaker,
+    Fallback,
+    MemoryState,
+    ModelUnavailable,
+    Policies,
+    Quota,
+    Quotas,
+    RateLimit,
+    Retry,
+    RuleModel,
+    Timeouts,
+    guarded,
+    tool,
+)
+from assistant_kit.events import FailureKind
+from assistant_kit.protocols.model import Model
+from assistant_kit.testing.scripted_model import Fail, ScriptedModel
+
+
+@tool
+def pay(amount: int) -> str:
+    """Pay."""
+    return f"paid {amount}"
+
+
+# --8<-- [start:policies]
+def policies(backup: Model) -> Policies:
+    return Policies(
+        quotas=Quotas(
+            Quota("a day's requests", limit=1000, unit="requests", window="day", per="user"), state=MemoryState()
+        ),
+        bulkhead=Bulkhead(50),
+        fallback=Fallback(backup),
+        retry=Retry(attempts=2, base=0.1),
+        rate_limit=RateLimit(requests_per_minute=500, tokens_per_minute=200_000),
+        breaker=CircuitBreaker(failure_rate=0.5),
+        timeouts=Timeouts(first_token=30, idle=30),
+    )
+
+
+# --8<-- [end:policies]
+
+
+# --8<-- [start:choose]
+def choosing(large: Model, other: Model) -> Fallback:
+    def choose(failure: FailureKind) -> Sequence[Model | Backup]:
+        return [Backup(model=large, max_tokens=1_000_000)] if failure == "overflow" else [other]
+
+    return Fallback(choose=choose)
+
+
+# --8<-- [end:choose]
+
+
+async def main() -> None:
+    first = ScriptedModel([Fail(ModelUnavailable("down", model="first"))] * 2, name="first")
+    nothing_else = RuleModel([], fallback="I cannot answer now. Please try again later.")
+    assistant = Assistant(first, tools=[pay], policies=policies(nothing_else))
+    print(await assistant.explain())
+    print(await assistant.explain("pay"))
+    async with assistant, assistant.stream("Hello", user="ann") as run:
+        async for event in run:
+            if event.kind == "fell_back":
+                print(f"{event.to} instead of {event.model}: {event.reason}")
+            elif event.kind == "complete":
+                print(event.output)
+    # --8<-- [start:health]
+    health = assistant.health()
+    print(health.ok)
+    for name, condition in health.conditions.items():
+        print(f"{name}: {condition.state}")  # condition.data has the figures
+    # --8<-- [end:health]
+    busy = [True, True]
+
+    async def fetch() -> str:
+        if busy:
+            busy.pop()
+            raise ModelUnavailable("busy", model="crm")
+        return "data"
+
+    # --8<-- [start:alone]
+    data = await guarded(fetch, Retry(base=0), CircuitBreaker(), name="crm", effect="read")
+    # --8<-- [end:alone]
+    print(data)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
