@@ -1,5 +1,6 @@
 """The facade: what a user of the library meets first."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from assistant_kit.errors import (
 )
 from assistant_kit.messages import Image, Text, UserMessage
 from assistant_kit.models.openai import OpenAI
+from assistant_kit.models.rule_model import RuleModel
 from assistant_kit.settings import Settings, WindowSettings
 from assistant_kit.testing.scripted_model import Call, CallTools, Refuse, Say, ScriptedModel
 from assistant_kit.token_counters.upper_bound import UpperBound
@@ -100,6 +102,22 @@ async def test_users_with_one_conversation_name_do_not_meet() -> None:
             with pytest.raises(ConversationNotFound):
                 await assistant.conversation("other", user="u1").history()
     assert len(model.requests[1].items) == 1
+
+
+def remembered(text: str) -> int:
+    """How many parts of messages with this text live in the process."""
+    gc.collect()
+    return sum(1 for one in gc.get_objects() if type(one) is Text and one.text == text)
+
+
+async def test_the_words_of_a_deleted_conversation_leave_the_process() -> None:
+    canary = "the words of a conversation that is deleted"
+    assistant = Assistant(RuleModel([], fallback="answer"), store="memory:")
+    await assistant.run(canary, user="u", conversation="c")
+    assert remembered(canary)  # for the next turn
+    await assistant.conversation("c", user="u").delete()
+    await assistant.run("something else", user="u", conversation="d")
+    assert not remembered(canary)
 
 
 async def test_a_deleted_conversation_is_gone() -> None:

@@ -16,7 +16,6 @@ from assistant_kit.errors import (
     InputError,
     Interrupted,
     LeaseLost,
-    ModelBroke,
     ModelRejected,
     ModelUnavailable,
     OutputInvalid,
@@ -79,10 +78,10 @@ async def test_a_busy_conversation_is_an_error_when_nobody_may_wait() -> None:
 
 async def test_a_run_gives_the_conversation_back_whatever_happens() -> None:
     store = MemoryStore()
-    with ScriptedModel(["a", Fail(ModelBroke("cut", model="m")), "b"]) as model:
+    with ScriptedModel(["a", Fail(ModelRejected("cut", model="m")), "b"]) as model:
         assistant = assistant_on(store, model, settings=IMPATIENT)
         await assistant.run("x", user="u", conversation="c")
-        with pytest.raises(ModelBroke):
+        with pytest.raises(ModelRejected):
             await assistant.run("x", user="u", conversation="c")
         await assistant.run("x", user="u", conversation="c")
 
@@ -150,9 +149,9 @@ async def test_a_repeated_request_id_of_a_long_turn_is_read_in_pages() -> None:
 
 
 async def test_a_repeated_request_id_of_a_failed_turn_says_how_it_ended() -> None:
-    with ScriptedModel([Fail(ModelBroke("cut", model="m"))]) as model:
+    with ScriptedModel([Fail(ModelRejected("cut", model="m"))]) as model:
         chat = assistant_on(MemoryStore(), model).conversation("c", user="u")
-        with pytest.raises(ModelBroke):
+        with pytest.raises(ModelRejected):
             await chat.run("x", request_id="r1")
         with pytest.raises(Interrupted) as caught:
             await chat.run("x", request_id="r1")

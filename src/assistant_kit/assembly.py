@@ -331,6 +331,10 @@ class Assembly(Generic[OutputT]):
         await erase_user_in(self._parts.policies, user)
         return erased
 
+    def forget(self, user: str, conversation: str) -> None:
+        """Keep nothing of a conversation in this process any more."""
+        self._views.forget(user, conversation)
+
     async def settled(self) -> None:
         """Wait until what is done after turns is done."""
         if self._after is not None:

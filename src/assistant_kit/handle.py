@@ -124,6 +124,7 @@ class Conversation(Generic[OutputT]):
         What fails half-way is finished by deleting again. Raises ConversationNotFound, ConversationBusy.
         """
         await delete_with_kept(self._store, self.id)
+        self._assembly.forget(self.user, self.id)
 
     async def _resume(self, emit: Emit, *, stream: bool, timeout: float | None) -> Result[OutputT]:
         session = await self._assembly.session(self.user, self.id, emit, stream=stream, timeout=timeout)

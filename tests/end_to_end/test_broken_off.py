@@ -189,7 +189,7 @@ def _text(events: Sequence[Event]) -> str:
 @pytest.mark.parametrize("way", [way for way in WIRES if not way.streamed], ids=str)
 async def test_a_body_that_breaks_off_is_an_error(server: OpenAIServer, tmp_path: Path, way: Way) -> None:
     server.script([Cut(0, LONG), Answer("fine")])
-    async with opened(server, way, tmp_path) as assistant:
+    async with opened(server, way, tmp_path, policies=()) as assistant:
         with pytest.raises(ModelBroke):
             await talk(assistant, way, "Count")
         assert (await talk(assistant, way, "And now?")).output == "fine"
@@ -209,7 +209,7 @@ async def test_a_break_after_tools_have_run_keeps_their_results(server: OpenAISe
     cut: Reply = Cut(MID_TEXT, LONG) if way.streamed else Cut(0, LONG)
     calls = Answer(reasoning="think", tool_calls=(Call("pay", {"amount": 1}), Call("pay", {"amount": 2})))
     server.script([calls, cut, Answer("All paid.")])
-    async with opened(server, way, tmp_path, tools=[pay]) as assistant:
+    async with opened(server, way, tmp_path, tools=[pay], policies=()) as assistant:
         with pytest.raises(ModelBroke):
             await talk(assistant, way, "Pay")
         await talk(assistant, way, "Did you?")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.deadline import Deadline
-from assistant_kit.errors import ConfigurationError, ModelBroke, ModelError, ModelUnavailable
+from assistant_kit.errors import ConfigurationError, ModelBroke, ModelError, ModelRejected, ModelUnavailable
 from assistant_kit.events import Event, Retrying, Token
 from assistant_kit.policies._latency import Latencies, rank
 from assistant_kit.policies.hedge import Hedge
@@ -563,7 +563,7 @@ def test_the_request_of_the_loser_is_counted_with_all_that_it_has_read(loop: str
 
 @both_loops
 def test_an_attempt_that_has_failed_by_itself_is_not_counted(loop: str) -> None:
-    steps = [Delay(3.0, Say("slow one", usage=ONE)), Fail(ModelBroke("broke", model="m"))]
+    steps = [Delay(3.0, Say("slow one", usage=ONE)), Fail(ModelRejected("no", model="m"))]
     said, used, read = in_virtual_time(loop, lambda: asked(Hedge(after=1.0), *steps))
     assert (said, read, used) == ("slow one", "slow one", ONE)
 

@@ -87,7 +87,7 @@ def always(chance: float, *, attempts: int = 3, base: float = 1.0, cap: float = 
         (ModelUnavailable("x", model="m"), True),
         (ModelUnauthorized("x", model="m"), False),
         (ModelRejected("x", model="m"), False),
-        (ModelBroke("x", model="m"), False),
+        (ModelBroke("x", model="m"), True),
         (ModelError("x", model="m"), False),
         (ModelUnavailable("x", model="m", should_retry=False), False),
         (ModelRejected("x", model="m", should_retry=True), True),

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from assistant_kit.assistant import Assistant
-from assistant_kit.errors import DeadlineExceeded, ModelBroke, ModelUnavailable, StepLimitExceeded
+from assistant_kit.errors import DeadlineExceeded, ModelRejected, ModelUnavailable, StepLimitExceeded
 from assistant_kit.events import Event
 from assistant_kit.messages import DeveloperMessage
 from assistant_kit.policies.retry import Retry
@@ -144,11 +144,11 @@ async def test_the_deadline_ends_a_run_during_its_tools() -> None:
 
 
 async def test_a_failed_turn_is_recorded_as_failed_and_the_next_one_works() -> None:
-    broke = ModelBroke("cut", model="m")
+    broke = ModelRejected("cut", model="m")
     with ScriptedModel([Fail(broke), "ok"]) as model:
         async with Assistant(model, store="memory:") as assistant:
             chat = assistant.conversation("c", user="u")
-            with pytest.raises(ModelBroke):
+            with pytest.raises(ModelRejected):
                 await chat.run("one")
             await chat.run("two")
             history = await chat.history()

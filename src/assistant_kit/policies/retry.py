@@ -8,6 +8,7 @@ import anyio
 
 from assistant_kit.errors import (
     AssistantKitError,
+    ModelBroke,
     ModelError,
     ModelRateLimited,
     ModelTimeout,
@@ -19,7 +20,7 @@ from assistant_kit.protocols.policy import Call, Condition, Proceed, T
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import may_repeat
 
-_PASSING = (ModelUnreachable, ModelTimeout, ModelRateLimited, ModelUnavailable)
+_PASSING = (ModelUnreachable, ModelTimeout, ModelRateLimited, ModelUnavailable, ModelBroke)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
