@@ -173,3 +173,24 @@ async def test_a_client_that_cannot_send_is_an_error_of_the_configuration() -> N
     client = AsyncOpenAI(api_key=broken, http_client=httpx2.AsyncClient(transport=Script()))
     with pytest.raises(ConfigurationError):
         await ask(OpenAIChat("m", client=client))
+
+
+class Stopped(BaseException):
+    """What ends a program: neither cancellation nor an error."""
+
+
+class Stopping(httpx2.AsyncBaseTransport):
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        del request
+        raise BaseExceptionGroup("while connecting", [Stopped()])
+
+
+@both
+async def test_what_ends_the_program_while_connecting_is_no_error_of_the_model(kind: Kind) -> None:
+    client = AsyncOpenAI(
+        api_key=KEY, base_url="http://stop.test/v1", http_client=httpx2.AsyncClient(transport=Stopping())
+    )
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await ask(kind("m", client=client))
+    assert [type(error) for error in caught.value.exceptions] == [Stopped]
+    await client.close()

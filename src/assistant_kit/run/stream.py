@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from anyio.lowlevel import checkpoint_if_cancelled
+
 from assistant_kit.background import Background
 from assistant_kit.errors import AssistantKitError, InputError
 from assistant_kit.events import Error, Event
@@ -58,6 +60,8 @@ class RunStream(Generic[OutputT]):
             return event
         if self._error is not None:
             raise self._error
+        if self._result is None:  # the run has heard of the cancellation before its reader
+            await checkpoint_if_cancelled()
         raise StopAsyncIteration
 
     async def arrived(self) -> Sequence[Event]:

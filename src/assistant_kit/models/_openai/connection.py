@@ -174,6 +174,9 @@ class Connection:
             raise refused(error, server.source) from (None if server.source.key_in(error) else error)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise unreachable(error, server.source) from error
+        except BaseExceptionGroup:  # on trio, what connects raises cancellation in a group
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            raise
         except (openai.OpenAIError, TypeError) as error:  # a TypeError is what it has for missing credentials
             raise ConfigurationError(f"{self.name}: the OpenAI client cannot send: check its credentials") from error
         return opened
