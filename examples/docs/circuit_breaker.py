@@ -48,7 +48,7 @@ async def main() -> None:
     for _ in range(5):
         print(await stock_of(warehouse))
     print(f"asked {warehouse.asked} times")
-    condition = breaker.health()["other:warehouse"]
+    condition = breaker.health()["breaker other:warehouse"]
     print(condition.state, condition.data["failures"], "of", condition.data["calls"])
     warehouse.down = False
     await asyncio.sleep(0.1)

@@ -78,8 +78,8 @@ bulkhead model:first: free
 retry budget: ok
 rate limit model:first: ok
 rate limit model:rules: ok
-model:first: closed
-model:rules: closed
+breaker model:first: closed
+breaker model:rules: closed
 data
 """,
     "circuit_breaker": """\

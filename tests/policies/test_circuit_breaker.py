@@ -208,10 +208,10 @@ def test_a_cancelled_probe_frees_its_slot_and_counts_as_neither(virtually: Virtu
             with anyio.move_on_after(5):
                 await breaker.around(MODEL, upstream.answer)
             assert not breaker.is_open(KEY)
-            assert breaker.health()[KEY].state == "half_open"
+            assert breaker.health()[f"breaker {KEY}"].state == "half_open"
         upstream.seconds = 1
         assert await breaker.around(MODEL, upstream.answer) == "answer"
-        assert breaker.health()[KEY].ok
+        assert breaker.health()[f"breaker {KEY}"].ok
 
     virtually(main)
 
@@ -222,7 +222,7 @@ def test_cancelled_calls_say_nothing_while_a_breaker_is_closed(virtually: Virtua
         for _ in range(50):
             with anyio.move_on_after(5):
                 await breaker.around(MODEL, upstream.answer)
-        assert breaker.health()[KEY].data["calls"] == 0
+        assert breaker.health()[f"breaker {KEY}"].data["calls"] == 0
 
     virtually(main)
 
@@ -237,8 +237,8 @@ def test_a_call_that_began_before_the_trip_says_nothing_after_it(virtually: Virt
             await tripped(breaker)
             await anyio.sleep(10)
             await calls(breaker, Upstream(), 1)
-        assert breaker.health()[KEY].state == "open"
-        assert breaker.health()[KEY].data["trips"] == 2
+        assert breaker.health()[f"breaker {KEY}"].state == "open"
+        assert breaker.health()[f"breaker {KEY}"].data["trips"] == 2
 
     virtually(main)
 
@@ -254,7 +254,7 @@ def test_a_probe_that_hangs_does_not_keep_the_others_out_for_ever(virtually: Vir
             assert breaker.is_open(KEY)
             await anyio.sleep(1)
             assert (await calls(breaker, Upstream(down=False), 1)).answers == 1
-        assert breaker.health()[KEY].state == "closed"
+        assert breaker.health()[f"breaker {KEY}"].state == "closed"
 
     virtually(main)
 
@@ -266,7 +266,7 @@ def test_breakers_of_different_keys_do_not_know_each_other(virtually: Virtually)
         for call in (Call(kind="tool", name="m"), Call(kind="model", name="m", upstream="m at home")):
             assert await breaker.around(call, Upstream(down=False).answer) == "answer"
         assert {key: one.ok for key, one in breaker.health().items()} == {
-            KEY: False, "tool:m": True, "model:m at home": True
+            f"breaker {KEY}": False, "breaker tool:m": True, "breaker model:m at home": True
         }  # fmt: skip
 
     virtually(main)
@@ -278,7 +278,7 @@ def test_only_the_breakers_used_last_are_kept(virtually: Virtually) -> None:
         for name in "abcaed":
             await breaker.around(Call(kind="model", name=name), Upstream(down=False).answer)
             await anyio.sleep(1)
-        assert set(breaker.health()) == {"model:a", "model:e", "model:d"}
+        assert set(breaker.health()) == {"breaker model:a", "breaker model:e", "breaker model:d"}
 
     virtually(main)
 
@@ -328,7 +328,7 @@ async def test_an_error_that_a_tool_answers_with_shows_that_it_works() -> None:
     for error in (ToolError("no such file"), InvalidArguments("x")):
         with anyio.fail_after(5), pytest.raises(ToolError):
             await breaker.around(tool, Upstream(error=error).answer)
-    assert breaker.health()["tool:t"].data["calls"] == 1
+    assert breaker.health()["breaker tool:t"].data["calls"] == 1
 
 
 @pytest.mark.anyio
@@ -374,7 +374,7 @@ def test_calls_that_take_too_long_open_a_breaker(
             await counted.call(breaker, upstream, call)
         assert counted.answers == 20
         assert breaker.is_open(call.key) is opens
-        assert breaker.health()[call.key].data["slow"] == (20 if opens else 0)
+        assert breaker.health()[f"breaker {call.key}"].data["slow"] == (20 if opens else 0)
 
     virtually(main)
 
@@ -393,7 +393,7 @@ def test_an_answer_that_begins_in_time_may_take_long(virtually: Virtually) -> No
 
         for begins in (1.0, 4.0, 6.0, 1.0):  # one after the other, with one progress, as retries do
             await breaker.around(call, lambda made, begins=begins: attempt(begins, made))
-        figures = breaker.health()[KEY].data
+        figures = breaker.health()[f"breaker {KEY}"].data
         assert (figures["calls"], figures["slow"]) == (4, 1)
 
     virtually(main)
@@ -405,7 +405,7 @@ def test_a_slow_probe_opens_the_breaker_again(virtually: Virtually) -> None:
         await tripped(breaker)
         await anyio.sleep(10)
         await calls(breaker, Upstream(down=False, seconds=6), 1)
-        assert breaker.health()[KEY].data["trips"] == 2
+        assert breaker.health()[f"breaker {KEY}"].data["trips"] == 2
 
     virtually(main)
 
@@ -458,7 +458,7 @@ def test_health_and_explanation_have_the_figures(virtually: Virtually) -> None:
         assert breaker.health() == {}
         start = anyio.current_time()
         await tripped(breaker)
-        condition = breaker.health()[KEY]
+        condition = breaker.health()[f"breaker {KEY}"]
         assert (condition.ok, condition.state) == (False, "open")
         assert condition.data["failure_rate"] == 1.0
         assert condition.data["opens_until"] == start + 10
@@ -542,9 +542,9 @@ def test_a_closing_is_known_to_the_others(virtually: Virtually) -> None:
         await anyio.sleep(11)
         assert (await calls(one, upstream, 1)).answers == 1
         assert (await calls(other, upstream, 1)).answers == 1  # the second probe, of another worker
-        assert other.health()[KEY].state == "closed"
+        assert other.health()[f"breaker {KEY}"].state == "closed"
         assert (await at_once(one, upstream, 50)).answers == 50
-        assert one.health()[KEY].state == "closed"
+        assert one.health()[f"breaker {KEY}"].state == "closed"
 
     virtually(main)
 
@@ -559,7 +559,7 @@ def test_a_probe_that_fails_opens_the_breakers_of_all_for_longer(virtually: Virt
         assert (await calls(one, Upstream(), 1)).failures == 1
         counted = await calls(other, Upstream(), 1)
         assert counted.refused == [pytest.approx(20.0, abs=1e-3)]
-        assert [worker.health()[KEY].data["trips"] for worker in (one, other)] == [2, 2]
+        assert [worker.health()[f"breaker {KEY}"].data["trips"] for worker in (one, other)] == [2, 2]
 
     virtually(main)
 
@@ -571,10 +571,10 @@ def test_workers_that_trip_at_once_have_tripped_once(virtually: Virtually) -> No
         await calls(other, Upstream(), 4)
         await tripped(one)
         assert (await calls(other, Upstream(), 1)).failures == 1
-        assert [worker.health()[KEY].data["trips"] for worker in (one, other)] == [1, 1]
+        assert [worker.health()[f"breaker {KEY}"].data["trips"] for worker in (one, other)] == [1, 1]
         await anyio.sleep(11)
         await calls(one, Upstream(), 1)
-        assert one.health()[KEY].data["trips"] == 2
+        assert one.health()[f"breaker {KEY}"].data["trips"] == 2
 
     virtually(main)
 
@@ -592,7 +592,7 @@ def test_a_worker_that_dies_with_a_probe_keeps_the_others_out_for_a_while_only(v
         assert (await calls(alive, Upstream(down=False), 1)).answers == 0
         await anyio.sleep(60)
         assert (await calls(alive, Upstream(down=False), 1)).answers == 1
-        assert alive.health()[KEY].ok
+        assert alive.health()[f"breaker {KEY}"].ok
 
     virtually(main)
 
@@ -654,7 +654,7 @@ def test_a_place_that_fails_is_done_without(virtually: Virtually, how: str, capl
         await tripped(breaker)
         await anyio.sleep(10)
         assert (await calls(breaker, Upstream(down=False), 20)).answers == 20
-        assert breaker.health()[KEY].ok
+        assert breaker.health()[f"breaker {KEY}"].ok
 
     virtually(main)
     assert sum("other workers" in one.message for one in caplog.records) == 1
@@ -752,7 +752,7 @@ def test_after_a_storm_no_slot_is_held_and_all_workers_recover(seed: int) -> Non
             for worker in workers:
                 await calls(worker, upstream, 1)
             await anyio.sleep(1.01)
-        assert [worker.health()[KEY].state for worker in workers] == ["closed"] * 3
+        assert [worker.health()[f"breaker {KEY}"].state for worker in workers] == ["closed"] * 3
 
     anyio.run(main, backend_options={"loop_factory": lambda: VirtualLoop(seed)})
 

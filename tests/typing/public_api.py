@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from typing import Literal, assert_never, assert_type
 
 from assistant_kit import (
+    Adaptive,
     Assistant,
     AssistantKitError,
+    Backup,
+    Bulkhead,
     CachedEmbedder,
     CallResult,
     CannotFit,
     Chain,
+    CircuitBreaker,
+    CircuitChange,
     ClearResults,
     Context,
     Conversation,
@@ -19,8 +24,11 @@ from assistant_kit import (
     Documents,
     DocumentSearch,
     Event,
+    Fallback,
     File,
     HashingEmbedder,
+    Health,
+    Hedge,
     HistoryTurn,
     HostedTool,
     HuggingFaceCounter,
@@ -36,30 +44,42 @@ from assistant_kit import (
     ModelExtractor,
     ModelSettings,
     OpenAI,
+    Policies,
+    Prices,
+    Quota,
+    Quotas,
+    RateLimit,
     RecallSettings,
     Recovery,
     RecoverySettings,
     Result,
     Retry,
+    RetryBudget,
     Rule,
     RuleModel,
     RunLimits,
     RunStream,
     Settings,
     SQLiteIndex,
+    SQLiteState,
     SQLiteStore,
     Summarize,
     Text,
+    Timeouts,
+    TimeWindow,
     ToolContext,
     ToolError,
     ToolOutput,
     Usage,
     WindowSettings,
+    guarded,
     keyed,
     tool,
 )
 from assistant_kit.protocols.memory import Remembered
 from assistant_kit.protocols.model import Model
+from assistant_kit.protocols.policy import Call as PolicyCall
+from assistant_kit.protocols.policy import Proceed, T
 from assistant_kit.protocols.store import Store
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.toolsets.functions import FunctionTool
@@ -140,6 +160,40 @@ def everything_can_be_set(model: Model, store: Store, toolset: Toolset) -> Assis
         settings=settings,
         policies=[Retry(attempts=2)],
     )
+
+
+async def policies_are_put_together(model: Model, backup: Model) -> None:
+    state = SQLiteState("limits.db")
+    policies = Policies(
+        quotas=Quotas(Quota("daily", limit=100_000, unit="tokens", window="day"), state=state, prices=Prices()),
+        bulkhead=Bulkhead(20, adaptive=Adaptive(maximum=50)),
+        fallback=Fallback("openai:gpt-5.6-luna", Backup(model=backup, max_tokens=8_000), on=("outage", "refusal")),
+        hedge=Hedge(percentile=0.9),
+        retry=Retry(budget=RetryBudget(capacity=50)),
+        rate_limit=RateLimit(requests_per_minute=60, state=state),
+        breaker=CircuitBreaker(window=TimeWindow(30.0), on_change=told),
+        timeouts=Timeouts(first_token=10.0, idle=None),
+        others=[Nothing()],
+    )
+    assistant = Assistant(model, policies=policies, settings=Settings(limits=RunLimits(max_tokens=9_000)))
+    assert_type(assistant.health(), Health)
+    assert_type(await assistant.explain("book"), str)
+    result = await assistant.run("Oslo?", user="u1", conversation="c1", priority="background")
+    assert_type(result.output, str)
+    assert_type(await guarded(weather_of, Retry(), name="weather", effect="read"), Weather)
+
+
+async def weather_of() -> Weather:
+    raise NotImplementedError
+
+
+def told(change: CircuitChange) -> None:
+    assert_type(change.key, str)
+
+
+class Nothing:
+    async def around(self, call: PolicyCall, proceed: Proceed[T]) -> T:
+        return await proceed(call)
 
 
 def parts_can_be_chosen() -> Sequence[Model | Store]:

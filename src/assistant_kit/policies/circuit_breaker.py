@@ -143,10 +143,10 @@ class CircuitBreaker(BreakerRules):
         return f"circuit breaker: {state} for {call.key}; {rules}, for {self.open_for:g} to {self.max_open:g} s"
 
     def health(self) -> Mapping[str, Condition]:
-        """Return the state of each breaker, by key. Of one that is not closed: how it was when it opened."""
+        """Return the state of each breaker, as `breaker` and its key; if it is open, how it was when it opened."""
         with self._lock:
             kept = list(self._kept.values())
-        return {one.key: _condition(one.breaker) for one in kept}
+        return {f"breaker {one.key}": _condition(one.breaker) for one in kept}
 
     def _of(self, key: str) -> _Kept:
         kept = self._kept.get(key)
