@@ -2,13 +2,15 @@
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from assistant_kit.errors import StoreUnavailable, StoreVolatile
+from assistant_kit.errors import ConfigurationError, StoreUnavailable, StoreVolatile
 
 T = TypeVar("T")
 
@@ -40,6 +42,70 @@ class Session(psycopg.Connection[TupleRow]):
             if not ready and time.monotonic() - begun > self.patience:
                 self.patience = 0.0
                 raise psycopg.OperationalError("no answer in time")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What an address says about a server. `place` names it without a password; `given` are the keywords of libpq."""
+
+    place: str
+    given: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, url: str) -> "Address":
+        """Read a URL, or keywords such as `host=… dbname=…`. Raises ConfigurationError."""
+        try:
+            given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+        except psycopg.Error:
+            # What libpq says of it quotes it, and with it a password.
+            raise ConfigurationError(
+                "the address of the Postgres server cannot be read: see that it is a URL"
+            ) from None
+        user, port = given.get("user"), given.get("port")
+        place = f"postgresql://{f'{user}@' if user else ''}{given.get('host', '')}{f':{port}' if port else ''}"
+        return cls(f"{place}/{given.get('dbname', '')}", given)
+
+    @property
+    def options(self) -> str:
+        """The settings of a session that the address asks for."""
+        return str(self.given.get("options", ""))
+
+    def conninfo(self, *, connect: float, options: Sequence[str] | None) -> str:
+        """Return what libpq connects by. `connect` is in seconds; `options` None: those are said when connecting."""
+        given = {name: value for name, value in self.given.items() if name != "options"}
+        ours: dict[str, Any] = {
+            "connect_timeout": math.ceil(connect),
+            "fallback_application_name": "assistant_kit",
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
+        fixed = {} if options is None else {"options": " ".join(options).strip()}
+        return make_conninfo("", **{**ours, **given, "client_encoding": "UTF8", **fixed})
+
+
+def opened(conninfo: str, *, patience: float, **more: Any) -> Session:
+    """Return a connection. Raises psycopg.Error, without the password that psycopg's own error holds."""
+    try:
+        # Without prepared statements a pooler may hand each transaction to another session.
+        session = Session.connect(conninfo, autocommit=True, prepare_threshold=None, **more)
+    except psycopg.OperationalError as error:
+        # The error keeps all that is known of the connection, and with it the password.
+        raise psycopg.OperationalError(str(error)) from None
+    session.patience = patience
+    return session
+
+
+def one_row(session: Session, statement: str, values: Sequence[object] = (), *, binary: bool = False) -> TupleRow:
+    """Return the only row of a query that has one."""
+    row = session.execute(statement.encode(), values, binary=binary).fetchone()
+    assert row is not None  # noqa: S101  (the callers' queries have one)
+    return row
+
+
+def milliseconds(seconds: float) -> int:
+    """Return what Postgres takes for a timeout; 0 would be none."""
+    return max(1, round(1000 * seconds))
 
 
 def check_version(place: str, version: int) -> None:

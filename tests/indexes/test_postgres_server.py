@@ -18,7 +18,7 @@ from assistant_kit.errors import (
     StoreVolatile,
 )
 from assistant_kit.indexes.postgres import PostgresIndex
-from assistant_kit.indexes.postgres.failures import store_error
+from assistant_kit.indexes.postgres.failures import ADVICE
 from assistant_kit.postgres_session import Session, check_version
 from assistant_kit.testing.conformance.index_workbench import hit_ids, ids, passage, toward
 from tests.indexes.postgres_places import asking, at, database, index_at, role, run, schema
@@ -302,4 +302,4 @@ def test_an_answer_is_waited_for_only_so_long(postgres_url: str) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_errors_of_postgres_are_ours(error: psycopg.Error, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "here")) is kind
+    assert type(ADVICE.store_error(error, "here")) is kind

@@ -20,7 +20,7 @@ from assistant_kit.errors import (
     UnknownStore,
 )
 from assistant_kit.protocols.shared_state import Changed, SharedState
-from assistant_kit.shared_states.postgres import PostgresState, store_error
+from assistant_kit.shared_states.postgres import ADVICE, PostgresState
 from assistant_kit.testing.conformance.shared_state import SharedStateConformance
 from assistant_kit.testing.conformance.shared_state_workbench import increment, look, put
 
@@ -338,4 +338,4 @@ async def test_values_that_nobody_asks_for_any_more_are_deleted(postgres_url: st
     ids=lambda value: type(value).__name__,
 )
 def test_errors_of_postgres_are_ours(error: psycopg.Error, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "here")) is kind
+    assert type(ADVICE.store_error(error, "here")) is kind

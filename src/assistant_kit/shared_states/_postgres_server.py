@@ -2,14 +2,18 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import TupleRow
+from typing import Final
 
 from assistant_kit.errors import ConfigurationError
-from assistant_kit.postgres_session import Session, check_settings, check_version
+from assistant_kit.postgres_session import (
+    Address,
+    Session,
+    check_settings,
+    check_version,
+    milliseconds,
+    one_row,
+    opened,
+)
 
 _CONNECT: Final = 5
 """Seconds to get a connection."""
@@ -33,45 +37,22 @@ class PostgresServer:
         """Return the server of a URL or of keywords such as `host=… dbname=…`. Raises ConfigurationError."""
         if not 0 < timeout < math.inf:
             raise ConfigurationError(f"timeout is a positive number of seconds, not {timeout!r}")
-        try:
-            given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
-        except psycopg.Error:
-            # What libpq says of it quotes it, and with it a password.
-            raise ConfigurationError(
-                "the address of the Postgres server cannot be read: see that it is a URL"
-            ) from None
-        user, port = given.get("user"), given.get("port")
-        place = f"postgresql://{f'{user}@' if user else ''}{given.get('host', '')}{f':{port}' if port else ''}"
-        milliseconds = max(1, round(1000 * timeout))
+        address = Address.of(url)
         options = [
-            f"-c statement_timeout={milliseconds}",
-            f"-c idle_in_transaction_session_timeout={milliseconds}",  # a worker that stands still gives its locks back
+            f"-c statement_timeout={milliseconds(timeout)}",
+            # A worker that stands still gives its locks back.
+            f"-c idle_in_transaction_session_timeout={milliseconds(timeout)}",
             "-c jit=off",
             # Counters and reservations expire, and a journal does not depend on them: the death of the server may take
             # the last moments of all values alike, and a change costs no wait for the disk.
             "-c synchronous_commit=off",
-            str(given.pop("options", "")),
+            address.options,
         ]
-        ours: dict[str, Any] = {
-            "connect_timeout": _CONNECT,
-            "fallback_application_name": "assistant_kit",
-            "keepalives_idle": 15,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        }
-        fixed = {"client_encoding": "UTF8", "options": " ".join(options).strip()}
-        conninfo = make_conninfo("", **{**ours, **given, **fixed})
-        return cls(place=f"{place}/{given.get('dbname', '')}", timeout=timeout, conninfo=conninfo)
+        return cls(place=address.place, timeout=timeout, conninfo=address.conninfo(connect=_CONNECT, options=options))
 
     def connect(self) -> Session:
         """Return a connection that can write. Raises StoreUnavailable, psycopg.Error."""
-        try:
-            # Without prepared statements a pooler may hand each transaction to another session.
-            session = Session.connect(self.conninfo, autocommit=True, prepare_threshold=None)
-        except psycopg.OperationalError as error:
-            # The error keeps all that is known of the connection, and with it the password.
-            raise psycopg.OperationalError(str(error)) from None
-        session.patience = self.timeout + _NETWORK
+        session = opened(self.conninfo, patience=self.timeout + _NETWORK)
         try:
             check_version(self.place, session.info.server_version)
             encoding, read_only = one_row(session, _SETTINGS)
@@ -81,10 +62,3 @@ class PostgresServer:
             session.close()
             raise
         return session
-
-
-def one_row(session: Session, statement: str) -> TupleRow:
-    """Return the only row of a query that has one."""
-    row = session.execute(statement.encode()).fetchone()
-    assert row is not None  # noqa: S101  (the callers' queries have one)
-    return row

@@ -10,11 +10,8 @@ from typing import Any, Final, Self
 from assistant_kit.errors import (
     ConfigurationError,
     MissingDependency,
-    StoreBusy,
     StoreCorrupt,
-    StoreError,
     StoreTooNew,
-    StoreUnavailable,
     UnknownStore,
 )
 
@@ -24,6 +21,7 @@ try:
 except ImportError as _missing:
     raise MissingDependency("psycopg", "postgres") from _missing
 
+from assistant_kit.postgres_failures import Advice
 from assistant_kit.postgres_session import Session
 from assistant_kit.shared_states._combining import Update, settle
 from assistant_kit.shared_states._postgres_server import PostgresServer, one_row
@@ -100,28 +98,16 @@ _FORGET_AMONG: Final = 256
 _NOT_ANSWERING: Final = (
     "see that it is a Postgres server, that it runs and is reached; what was under way may have taken place or not"
 )
-_HELD: Final = "another process holds what is needed for too long: try again, or allow a longer timeout"
-_NO_RIGHTS: Final = "let a role that may do so run PostgresState.sql(), and grant what docs/shared-state.md lists"
-_FOREIGN: Final = "the schema is not as this version of assistant_kit made it: drop it, as its values may be forgotten"
-_MEANINGS: Final[dict[str, tuple[type[StoreError], str]]] = {
-    "08": (StoreUnavailable, _NOT_ANSWERING),
-    "25006": (StoreUnavailable, "the server is a standby or set to read only: give the address of the primary"),
-    "28": (StoreUnavailable, "give another user or password"),
-    "3D": (StoreUnavailable, "make the database first, or give another one"),
-    "3F": (StoreCorrupt, _FOREIGN),
-    "40": (StoreBusy, _HELD),
-    "42": (StoreCorrupt, _FOREIGN),
-    "42501": (StoreUnavailable, _NO_RIGHTS),
-    "53": (StoreUnavailable, "the server has no room left"),
-    "53300": (StoreUnavailable, "the server takes no more connections: allow more there"),
-    "55P03": (StoreBusy, _HELD),
-    "57": (StoreUnavailable, _NOT_ANSWERING),
-    "57014": (StoreBusy, _HELD),
-    "58": (StoreUnavailable, "the server cannot read or write its files"),
-    "XX001": (StoreCorrupt, "the database is damaged: put back a backup"),
-    "XX002": (StoreCorrupt, "an index is damaged: REINDEX it, or put back a backup"),
-}
-"""By SQLSTATE, or its class (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+ADVICE: Final = Advice(
+    silent=_NOT_ANSWERING,
+    stopping=_NOT_ANSWERING,
+    held="another process holds what is needed for too long: try again, or allow a longer timeout",
+    rights="let a role that may do so run PostgresState.sql(), and grant what docs/shared-state.md lists",
+    foreign="the schema is not as this version of assistant_kit made it: drop it, as its values may be forgotten",
+    room="the server has no room left",
+    files="the server cannot read or write its files",
+    connections="the server takes no more connections: allow more there",
+)
 
 
 class PostgresState(ThreadedState):
@@ -143,7 +129,7 @@ class PostgresState(ThreadedState):
                 place=f"{server.place}, schema {schema}",
                 connect=partial(_Schema, server, schema),
                 foreign=psycopg.Error,
-                meaning=store_error,
+                meaning=ADVICE.store_error,
                 patience=timeout + _CLOSING,
             )
         )
@@ -270,18 +256,6 @@ def written(statement: str, schema: str) -> str:
     if not _NAME.fullmatch(schema) or schema.startswith("pg_"):
         raise ConfigurationError(f"{schema!r} is no name for a schema: use a-z, 0-9 and _, and not pg_ in front")
     return _OURS.sub(f'"{schema}"', statement)
-
-
-def store_error(error: psycopg.Error, place: str) -> StoreError:
-    """Return what an error of Postgres, or of the way to it, is in our tree. Raise it `from` the error."""
-    code = error.sqlstate
-    said = error.diag.message_primary or str(error).strip() or type(error).__name__
-    if code is None:  # libpq gives none for what goes wrong before or with the connection
-        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        kind, advice = (StoreUnavailable, _NOT_ANSWERING) if lost else (StoreError, "please report it")
-    else:
-        kind, advice = _MEANINGS.get(code) or _MEANINGS.get(code[:2]) or (StoreError, "please report it")
-    return kind(f"{place}: {said}: {advice}")
 
 
 def _prepare(session: Session, place: str, schema: str) -> None:

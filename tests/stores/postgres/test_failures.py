@@ -21,7 +21,7 @@ from assistant_kit.errors import (
 from assistant_kit.postgres_session import check_version
 from assistant_kit.protocols.store import Lease
 from assistant_kit.stores.postgres import PostgresStore, Timeouts
-from assistant_kit.stores.postgres.failures import store_error
+from assistant_kit.stores.postgres.failures import ADVICE
 from tests.services.postgres import DURABLE, Cluster, postgres_cluster
 from tests.services.processes import free_port
 from tests.stores.postgres.asking import at, everything_said
@@ -339,7 +339,7 @@ async def test_a_schema_that_was_changed_by_hand_is_said_to_be_so(
     ],
 )
 def test_each_error_of_postgres_has_its_place_in_our_tree(code: str, kind: type[StoreError]) -> None:
-    assert type(store_error(psycopg.errors.lookup(code)("said"), "place")) is kind
+    assert type(ADVICE.store_error(psycopg.errors.lookup(code)("said"), "place")) is kind
 
 
 @pytest.mark.parametrize(
@@ -351,4 +351,4 @@ def test_each_error_of_postgres_has_its_place_in_our_tree(code: str, kind: type[
     ],
 )
 def test_an_error_without_a_code_is_one_of_the_connection_or_ours(error: psycopg.Error, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "place")) is kind
+    assert type(ADVICE.store_error(error, "place")) is kind

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from assistant_kit.errors import StoreUnavailable
-from assistant_kit.indexes.postgres.failures import store_error
+from assistant_kit.indexes.postgres.failures import ADVICE
 from assistant_kit.indexes.postgres.server import Server
 from assistant_kit.postgres_session import Session
 from assistant_kit.worker_thread import Duties, Ended, Group, Job, Worker
@@ -60,7 +60,7 @@ class Lanes:
             lane.worker.submit(job)
             return await job.outcome()
         except psycopg.Error as error:
-            raise store_error(error, self._server.place) from error
+            raise ADVICE.store_error(error, self._server.place) from error
         except Ended as error:
             raise StoreUnavailable(f"{self._server.place}: {error}") from error
         finally:

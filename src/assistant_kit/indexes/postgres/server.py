@@ -2,15 +2,14 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.indexes.postgres.values import Binary, BinaryDumper
-from assistant_kit.postgres_session import Session, check_settings, check_version
+from assistant_kit.postgres_session import Address, Session, check_settings, check_version, milliseconds, opened
+from assistant_kit.postgres_session import one_row as only_row
 
 _CONNECT: Final = 5
 """Seconds to get a connection."""
@@ -45,25 +44,10 @@ class Server:
         """
         if not 0 < timeout < math.inf:
             raise ConfigurationError(f"timeout is a positive number of seconds, not {timeout!r}")
-        try:
-            given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
-        except psycopg.Error:
-            # What libpq says of it quotes it, and with it a password.
-            raise ConfigurationError(
-                "the address of the Postgres server cannot be read: see that it is a URL"
-            ) from None
-        user, port = given.get("user"), given.get("port")
-        place = f"postgresql://{f'{user}@' if user else ''}{given.get('host', '')}{f':{port}' if port else ''}"
-        options = [f"-c lock_timeout={_milliseconds(timeout)}", "-c jit=off", settings, str(given.pop("options", ""))]
-        ours: dict[str, Any] = {
-            "connect_timeout": _CONNECT,
-            "fallback_application_name": "assistant_kit",
-            "keepalives_idle": 15,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        }
-        conninfo = make_conninfo("", **{**ours, **given, "client_encoding": "UTF8"})
-        return cls(f"{place}/{given.get('dbname', '')}", timeout, " ".join(filter(None, options)), conninfo)
+        address = Address.of(url)
+        options = [f"-c lock_timeout={milliseconds(timeout)}", "-c jit=off", settings, address.options]
+        conninfo = address.conninfo(connect=_CONNECT, options=None)
+        return cls(address.place, timeout, " ".join(filter(None, options)), conninfo)
 
     def connect(self, *, writes: bool) -> Session:
         """Return a connection that keeps what it acknowledges.
@@ -71,15 +55,9 @@ class Server:
         Raises StoreUnavailable, StoreVolatile, psycopg.Error.
         """
         seconds = max(MAINTENANCE, self.timeout) if writes else self.timeout
-        options = f"{self.options} -c statement_timeout={_milliseconds(seconds)}"
-        try:
-            # Without prepared statements a pooler may hand each transaction to another session.
-            session = Session.connect(self.conninfo, autocommit=True, prepare_threshold=None, options=options)
-        except psycopg.OperationalError as error:
-            # The error keeps all that is known of the connection, and with it the password.
-            raise psycopg.OperationalError(str(error)) from None
+        options = f"{self.options} -c statement_timeout={milliseconds(seconds)}"
+        session = opened(self.conninfo, patience=seconds + _NETWORK, options=options)
         session.adapters.register_dumper(Binary, BinaryDumper)
-        session.patience = seconds + _NETWORK
         try:
             self._check(session, writes=writes)
         except BaseException:
@@ -97,10 +75,4 @@ class Server:
 
 def one_row(session: Session, statement: str, *values: object) -> TupleRow:
     """Return the only row of a query that has one."""
-    row = session.execute(statement.encode(), values, binary=True).fetchone()
-    assert row is not None  # noqa: S101  (the caller's queries have one)
-    return row
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(1000 * seconds))
+    return only_row(session, statement, values, binary=True)

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from assistant_kit.errors import StoreUnavailable
 from assistant_kit.postgres_session import Session
-from assistant_kit.stores.postgres.failures import store_error
+from assistant_kit.stores.postgres.failures import ADVICE
 from assistant_kit.stores.postgres.link import Link
 from assistant_kit.stores.postgres.server import Cursor, Server, Timeouts, limit
 from assistant_kit.stores.postgres.values import texts
@@ -99,7 +99,7 @@ class Lanes:
             lane.worker.submit(call)
             return cast("Cursor", await call.outcome()).fetchall()
         except psycopg.Error as error:
-            raise store_error(error, self._server.place) from error
+            raise ADVICE.store_error(error, self._server.place) from error
         except Ended as error:
             raise StoreUnavailable(f"{self._server.place}: {error}") from error
 

@@ -1,17 +1,23 @@
 """Where a Postgres server is, and how a connection to it is opened."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8BinaryDumper
 
 from assistant_kit.errors import ConfigurationError
-from assistant_kit.postgres_session import Session, check_settings, check_version
+from assistant_kit.postgres_session import (
+    Address,
+    Session,
+    check_settings,
+    check_version,
+    milliseconds,
+    one_row,
+    opened,
+)
 from assistant_kit.stores.postgres.values import Array, ArrayDumper
 
 Cursor: TypeAlias = psycopg.Cursor[TupleRow]
@@ -70,15 +76,7 @@ class Server:
     @classmethod
     def at(cls, url: str, timeouts: Timeouts) -> "Server":
         """Return the server of a URL or of keywords such as `host=… dbname=…`. Raises ConfigurationError."""
-        try:
-            given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
-        except psycopg.Error:
-            # What libpq says of it quotes it, and with it a password.
-            raise ConfigurationError(
-                "the address of the Postgres server cannot be read: see that it is a URL"
-            ) from None
-        user, port = given.get("user"), given.get("port")
-        place = f"postgresql://{f'{user}@' if user else ''}{given.get('host', '')}{f':{port}' if port else ''}"
+        address = Address.of(url)
         settings = {
             "lock_timeout": timeouts.lock,
             "statement_timeout": timeouts.statement,
@@ -86,32 +84,17 @@ class Server:
         }
         words = [f"-c {name}={milliseconds(seconds)}" for name, seconds in settings.items()]
         # Plans are made once for each connection; every statement has its index.
-        words += ["-c plan_cache_mode=force_generic_plan", "-c jit=off", str(given.pop("options", ""))]
-        ours: dict[str, Any] = {
-            "connect_timeout": math.ceil(timeouts.connect),
-            "fallback_application_name": "assistant_kit",
-            "keepalives_idle": 15,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        }
-        options = {"client_encoding": "UTF8", "options": " ".join(words).strip()}
-        conninfo = make_conninfo("", **{**ours, **given, **options})
-        return cls(f"{place}/{given.get('dbname', '')}", timeouts, conninfo)
+        words += ["-c plan_cache_mode=force_generic_plan", "-c jit=off", address.options]
+        return cls(address.place, timeouts, address.conninfo(connect=timeouts.connect, options=words))
 
     def connect(self, *, writes: bool, transaction: float) -> Session:
         """Return a connection that keeps what it acknowledges, and whose transactions last so many seconds at most.
 
         Raises StoreUnavailable, StoreVolatile, psycopg.Error.
         """
-        try:
-            # Without prepared statements a pooler may hand each transaction to another session.
-            connection = Session.connect(self.conninfo, autocommit=True, prepare_threshold=None)
-        except psycopg.OperationalError as error:
-            # The error keeps all that is known of the connection, and with it the password.
-            raise psycopg.OperationalError(str(error)) from None
+        connection = opened(self.conninfo, patience=self.timeouts.patience(self.timeouts.statement))
         connection.adapters.register_dumper(Array, ArrayDumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)  # one type for all: their size is in no statement
-        connection.patience = self.timeouts.patience(self.timeouts.statement)
         try:
             self._check(connection, writes=writes, transaction=transaction)
         except BaseException:
@@ -134,15 +117,3 @@ def limit(*settings: str, seconds: float) -> bytes:
     return " ".join(
         (f"SELECT set_config(name, '{milliseconds(seconds)}', true)", f"FROM pg_settings WHERE name IN ({names})")
     ).encode()
-
-
-def milliseconds(seconds: float) -> int:
-    """Return what Postgres takes for a timeout; 0 would be none."""
-    return max(1, round(1000 * seconds))
-
-
-def one_row(connection: Session, statement: str, values: Sequence[str] = ()) -> TupleRow:
-    """Return the only row of a query that has one."""
-    row = connection.execute(statement.encode(), values).fetchone()
-    assert row is not None  # noqa: S101  (a SELECT without FROM)
-    return row

@@ -11,7 +11,7 @@ import psycopg
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from assistant_kit.postgres_session import Session
-from assistant_kit.stores.postgres.failures import store_error
+from assistant_kit.stores.postgres.failures import ADVICE
 from assistant_kit.stores.postgres.server import Server
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ async def in_thread(server: Server, function: Callable[[], T]) -> T:
     try:
         return await to_thread.run_sync(function, limiter=CapacityLimiter(1))
     except psycopg.Error as error:
-        raise store_error(error, server.place) from error
+        raise ADVICE.store_error(error, server.place) from error
 
 
 def _connect(server: Server) -> Session:
