@@ -69,7 +69,7 @@ def when_noted(then: Callable[[], None]) -> ToolContext:
 
 
 def soon() -> Deadline:
-    return Deadline.after(0.1, now=anyio.current_time())
+    return Deadline.after(1.0, now=anyio.current_time())
 
 
 async def test_tools_whose_calls_may_become_tasks_say_that_they_can_be_asked_after(desk: Desk) -> None:
