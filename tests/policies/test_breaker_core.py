@@ -246,6 +246,16 @@ def test_a_window_of_seconds_forgets_what_is_too_old() -> None:
     assert breaker_after(rules, failing, step=20.0).trip.state == "open"
 
 
+def test_a_window_of_seconds_is_emptied_when_its_breaker_changes_its_state() -> None:
+    tally = tally_of(TimeWindow(100.0))
+    for now in (1.0, 50.0):
+        tally.add("failure", now)
+    tally.clear()
+    assert tally.figures == Figures()
+    tally.add("success", 51.0)
+    assert tally.figures.calls == 1
+
+
 def test_a_window_of_seconds_keeps_nothing_that_is_as_old_as_itself() -> None:
     tally = tally_of(TimeWindow(100.0))
     tally.add(SLOW, 0.0)

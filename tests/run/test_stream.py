@@ -1,11 +1,15 @@
 """Reading a run while it goes on, and leaving it."""
 
+import asyncio
+
 import anyio
 import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import InputError, ModelBroke
 from assistant_kit.events import Event, TextRetracted
+from assistant_kit.run.result import Result
+from assistant_kit.run.stream import RunStream
 from assistant_kit.testing.scripted_model import Call, CallTools, Cut, Delay, Fail, ScriptedModel
 from assistant_kit.toolsets.functions import tool
 
@@ -105,3 +109,19 @@ async def test_a_stream_is_entered_once_and_before_it_is_read() -> None:
             with pytest.raises(InputError):
                 await stream.__aenter__()
             await stream.result()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_stream_whose_run_is_stopped_by_the_event_loop_ends() -> None:
+    """`Task.cancel()` reaches the run before its reader, who waits for nothing more."""
+
+    async def stopped(_: object) -> Result[str]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.sleep(60)
+        raise NotImplementedError
+
+    with anyio.fail_after(5):
+        async with RunStream(stopped) as run:
+            assert [event async for event in run] == []
