@@ -129,7 +129,7 @@ async def test_a_sync_tool_that_outlives_its_timeout_does_not_hold_the_run_up() 
 async def test_a_sync_tool_can_see_that_it_is_cancelled_and_end() -> None:
     ended = threading.Event()
 
-    @tool(timeout=0.01)
+    @tool(timeout=0.3)  # enough for its thread to begin
     def slow(context: ToolContext) -> str:
         waiting = threading.Event()
         try:

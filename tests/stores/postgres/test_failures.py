@@ -277,7 +277,7 @@ async def test_a_server_that_has_frozen_is_given_up_and_used_again_when_it_is_ba
     postgres_url: str, schema: str, admin: psycopg.Connection
 ) -> None:
     store = PostgresStore(
-        postgres_url, schema=schema, connections=2, timeouts=Timeouts(statement=0.2, lock=0.1, network=0.1)
+        postgres_url, schema=schema, connections=2, timeouts=Timeouts(statement=1.0, lock=0.1, network=0.5)
     )
     user = store.for_user("u")
     lease = await user.claim("c", owner="w", ttl=60)
