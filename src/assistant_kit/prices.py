@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -110,6 +111,7 @@ def names_of(model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*names, *(_DATED.sub("", name) for name in names))))
 
 
+@cache
 def _shipped() -> dict[str, ModelPrice]:
     table: dict[str, Any] = json.loads(files("assistant_kit").joinpath("prices.json").read_text("utf-8"))
     return {name: _model_price(**entry) for name, entry in table.items()}

@@ -12,25 +12,18 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 import pytest
-import trio.testing
 from anyio.lowlevel import checkpoint
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.errors import ConfigurationError, ModelRateLimited, ModelRejected, ModelTimeout, Overloaded
 from assistant_kit.policies.bulkhead import Adaptive, Bulkhead
 from assistant_kit.protocols.policy import Call, CallKind, Condition, ExplainedPolicy, Policy, Priority, WatchedPolicy
-from assistant_kit.testing.simulation.virtual_loop import VirtualLoop
+from tests.policies.timing import in_virtual_time
 
 T = TypeVar("T")
 KEY = "bulkhead model:m"
 
 both_loops = pytest.mark.parametrize("loop", ["asyncio", "trio"])
-
-
-def in_virtual_time(loop: str, main: Callable[[], Awaitable[T]], *, seed: int = 1) -> T:
-    if loop == "trio":
-        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-    return anyio.run(main, backend_options={"loop_factory": lambda: VirtualLoop(seed)})
 
 
 def call(name: str = "m", *, priority: Priority = "interactive", until: float = inf) -> Call:

@@ -10,8 +10,6 @@ from uuid import uuid4
 
 import anyio
 import pytest
-import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +41,7 @@ from assistant_kit.protocols.shared_state import Change, SharedState
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.shared_states.redis import RedisState
 from assistant_kit.shared_states.sqlite import SQLiteState
-from assistant_kit.testing.simulation.virtual_loop import VirtualLoop
+from tests.policies.timing import in_virtual_time
 
 T = TypeVar("T")
 DOWN = ModelUnavailable("down", model="m")
@@ -60,9 +58,7 @@ def virtually(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitabl
             with anyio.fail_after(86_400):
                 return await main()
 
-        if request.param == "trio":
-            return trio.run(bounded, clock=trio.testing.MockClock(autojump_threshold=0))
-        return anyio.run(bounded, backend_options={"loop_factory": lambda: VirtualLoop(1)})
+        return in_virtual_time(request.param, bounded)
 
     return run
 
@@ -754,7 +750,7 @@ def test_after_a_storm_no_slot_is_held_and_all_workers_recover(seed: int) -> Non
             await anyio.sleep(1.01)
         assert [worker.health()[f"breaker {KEY}"].state for worker in workers] == ["closed"] * 3
 
-    anyio.run(main, backend_options={"loop_factory": lambda: VirtualLoop(seed)})
+    in_virtual_time("asyncio", main, seed=seed)
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "naïve", "a\x01b", "a\nb"])

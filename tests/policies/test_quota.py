@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeAlias, cast
 
 import anyio
 import pytest
-import trio.testing
 from anyio.lowlevel import checkpoint
 
 from assistant_kit import Assistant
@@ -29,8 +28,8 @@ from assistant_kit.protocols.policy import Call, CallKind, ErasingPolicy, Explai
 from assistant_kit.protocols.shared_state import Change, Changed, SharedState, T
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.testing.scripted_model import Say, ScriptedModel
-from assistant_kit.testing.simulation.virtual_loop import VirtualLoop
 from assistant_kit.usage import Usage
+from tests.policies.timing import in_virtual_time
 
 Main: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 Loop: TypeAlias = Literal["asyncio", "trio"]
@@ -46,10 +45,7 @@ def virtually(request: pytest.FixtureRequest) -> Callable[[Main], None]:
     """Run a function in virtual time, on each event loop."""
 
     def run(main: Main) -> None:
-        if request.param == "trio":
-            anyio.run(main, backend="trio", backend_options={"clock": trio.testing.MockClock(autojump_threshold=0)})
-        else:
-            anyio.run(main, backend_options={"loop_factory": lambda: VirtualLoop(1)})
+        in_virtual_time(request.param, main)
 
     return run
 

@@ -4,13 +4,13 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from math import inf
 from typing import TypeAlias, TypeVar
 
 import anyio
 import pytest
-import trio.testing
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.errors import (
@@ -31,8 +31,8 @@ from assistant_kit.protocols.model import ModelResponse, Progress
 from assistant_kit.protocols.policy import Call, ExplainedPolicy, Policy, WatchedPolicy
 from assistant_kit.protocols.shared_state import Change
 from assistant_kit.shared_states.memory import MemoryState
-from assistant_kit.testing.simulation import VirtualLoop
 from assistant_kit.usage import RateLimits, Usage
+from tests.policies.timing import LOOPS, in_virtual_time
 
 T = TypeVar("T")
 
@@ -40,15 +40,7 @@ Run: TypeAlias = Callable[[Callable[[], Awaitable[T]]], T]
 HOUR = 3600.0
 
 
-def on_asyncio(main: Callable[[], Awaitable[T]]) -> T:
-    return anyio.run(main, backend_options={"loop_factory": lambda: VirtualLoop(1)})
-
-
-def on_trio(main: Callable[[], Awaitable[T]]) -> T:
-    return anyio.run(main, backend="trio", backend_options={"clock": trio.testing.MockClock(autojump_threshold=0)})
-
-
-virtual = pytest.mark.parametrize("run", [on_asyncio, on_trio])
+virtual = pytest.mark.parametrize("run", [partial(in_virtual_time, loop) for loop in LOOPS], ids=LOOPS)
 
 
 @dataclass
@@ -691,7 +683,7 @@ def test_what_applies_to_a_call_is_told() -> None:
 
 def test_the_state_can_be_read_when_no_event_loop_runs() -> None:
     policy = RateLimit(requests_per_minute=60)
-    on_trio(lambda: policy.around(call(), Server().answer))
+    in_virtual_time("trio", lambda: policy.around(call(), Server().answer))
     assert policy.health()["rate limit model:m"].ok
     assert policy.health()["rate limit model:m"].data["requests_left"] in {59, 60}
 

@@ -5,7 +5,6 @@ from math import inf
 
 import anyio
 import pytest
-import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from assistant_kit.protocols.policy import Call, Policy
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import Effect, Keyed
 from assistant_kit.usage import RateLimits
+from tests.policies.timing import in_virtual_time
 
 DOWN = ModelUnavailable("down", model="m")
 
@@ -293,7 +293,7 @@ def test_pauses_take_the_time_that_they_announce() -> None:
         await always(0.5, base=4.0).around(call(seen=seen), provider.answer)
         return [at - start for at in provider.asked]
 
-    assert trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0)) == [0, 2, 22]
+    assert in_virtual_time("trio", run) == [0, 2, 22]
     assert [event.delay for event in seen if event.kind == "retrying"] == [2, 20]
 
 
@@ -306,4 +306,4 @@ def test_a_run_that_has_no_time_left_fails_at_once_with_the_providers_error() ->
             await always(0.5).around(call(until=start + 10), provider.answer)
         return anyio.current_time() - start
 
-    assert trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0)) == 0
+    assert in_virtual_time("trio", run) == 0

@@ -20,7 +20,7 @@ from assistant_kit.errors import (
     UnknownStore,
 )
 from assistant_kit.protocols.shared_state import Changed, SharedState
-from assistant_kit.shared_states.sqlite import SQLiteState, store_error
+from assistant_kit.shared_states.sqlite import ADVICE, SQLiteState
 from assistant_kit.testing.conformance.shared_state import SharedStateConformance
 from assistant_kit.testing.conformance.shared_state_workbench import increment, put
 
@@ -237,7 +237,7 @@ async def test_a_damaged_file_is_corrupt(path: Path) -> None:
     ],
 )
 def test_other_errors_have_a_meaning(error: sqlite3.Error | UnicodeDecodeError, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "here")) is kind
+    assert type(ADVICE.store_error(error, "here")) is kind
 
 
 async def test_an_error_of_sqlite_raised_by_a_change_is_the_changes_own(path: Path) -> None:

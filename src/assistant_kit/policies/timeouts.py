@@ -1,6 +1,7 @@
 """Give up an attempt that takes too long, or a stream that has gone silent."""
 
 from dataclasses import dataclass, replace
+from math import inf
 
 import anyio
 
@@ -59,23 +60,19 @@ class Timeouts:
     async def _silence(self, call: Call) -> str:
         """Wait until the stream has been silent for too long, and say so."""
         progress = call.progress
-        begun = heard = anyio.current_time()
+        first, idle = (inf if limit is None else limit for limit in (self.first_token, self.idle))
+        began = heard = anyio.current_time()
         beats = progress.beats
         while True:
             now = anyio.current_time()
             if progress.beats != beats:
                 beats, heard = progress.beats, now
-            waiting = self.first_token is not None and not progress.begun and not progress.started
-            if waiting and now - begun >= (self.first_token or 0):
-                return f"no answer began within {self.first_token} s"
-            if self.idle is not None and now - heard >= self.idle:
-                return f"nothing came for {self.idle} s"
-            looks = [] if self.idle is None else [self.idle / _LOOKS]
-            if waiting:
-                looks.append(begun + (self.first_token or 0) - now)
-            if not looks:
-                await anyio.sleep_forever()
-            await anyio.sleep(min(looks))
+            begins_by = inf if progress.begun or progress.started else began + first
+            if now >= begins_by:
+                return f"no answer began within {first} s"
+            if now - heard >= idle:
+                return f"nothing came for {idle} s"
+            await anyio.sleep(min(idle / _LOOKS, begins_by - now))
 
     def explain(self, call: Call) -> str:
         """Return what applies to a call."""

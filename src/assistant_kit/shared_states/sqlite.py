@@ -10,20 +10,16 @@ from urllib.parse import unquote
 
 from assistant_kit.errors import (
     ConfigurationError,
-    StoreBusy,
-    StoreCorrupt,
-    StoreError,
-    StoreTooNew,
     StoreUnavailable,
     UnknownStore,
 )
 from assistant_kit.shared_states._combining import Update, settle
 from assistant_kit.shared_states._rules import Held, Spot, Write
 from assistant_kit.shared_states._threaded import Backend, ThreadedState
+from assistant_kit.sqlite_file import FOREIGN, Advice, switch_to_wal, version_of
 
 _SCHEME: Final = "sqlite:///"
 _CLOSING: Final = 10.0  # seconds beyond the busy timeout that what still waits may take
-_LOCKED_PAUSE: Final = 0.01  # seconds between attempts where SQLite does not wait by itself
 
 APPLICATION_ID: Final = 0x616B7374
 """`akst`: says in the file's header whose database this is (`PRAGMA application_id`)."""
@@ -54,23 +50,11 @@ _FORGET: Final = """
 _FORGET_AFTER: Final = 64  # values written: so what nobody asks for any more goes faster than it comes
 _FORGET_MOST: Final = 256
 
-_TRY_AGAIN: Final = "another process has been writing to it for too long: try again, or allow a longer busy_timeout"
-_NOT_WRITABLE: Final = "make the file and its folder writable for this process"
-_MEANINGS: Final[dict[int, tuple[type[StoreError], str]]] = {
-    sqlite3.SQLITE_BUSY: (StoreBusy, _TRY_AGAIN),
-    sqlite3.SQLITE_LOCKED: (StoreBusy, _TRY_AGAIN),
-    sqlite3.SQLITE_CANTOPEN: (
-        StoreUnavailable,
-        "make the folder first, and see that it and the file are writable and that the path is no folder itself",
-    ),
-    sqlite3.SQLITE_READONLY: (StoreUnavailable, _NOT_WRITABLE),
-    sqlite3.SQLITE_PERM: (StoreUnavailable, _NOT_WRITABLE),
-    sqlite3.SQLITE_FULL: (StoreUnavailable, "the disk is full"),
-    sqlite3.SQLITE_IOERR: (StoreUnavailable, "reading or writing failed: look at the disk"),
-    sqlite3.SQLITE_NOTADB: (StoreCorrupt, "it is no SQLite database; give another path. It was left as it is"),
-    sqlite3.SQLITE_CORRUPT: (StoreCorrupt, "the database is damaged: delete it, as its values may be forgotten"),
-}
-"""By SQLite's primary result code (https://sqlite.org/rescode.html)."""
+ADVICE: Final = Advice(
+    full="the disk is full",
+    failing="reading or writing failed: look at the disk",
+    damaged="the database is damaged: delete it, as its values may be forgotten",
+)
 
 
 class SQLiteState(ThreadedState):
@@ -94,8 +78,8 @@ class SQLiteState(ThreadedState):
                 name="sqlite",
                 place=name,
                 connect=partial(_File, name, busy_timeout, clock),
-                foreign=(sqlite3.Error, UnicodeDecodeError),
-                meaning=store_error,
+                foreign=FOREIGN,
+                meaning=ADVICE.store_error,
                 patience=busy_timeout + _CLOSING,
             )
         )
@@ -181,16 +165,6 @@ class _File:
             )
 
 
-def store_error(error: sqlite3.Error | UnicodeDecodeError, path: str) -> StoreError:
-    """Return what an error of SQLite is in our tree. Raise it `from` the error."""
-    if isinstance(error, UnicodeDecodeError):  # messages quote what is damaged, and are decoded as UTF-8
-        return StoreCorrupt(f"{path}: {error.object!r}: {_MEANINGS[sqlite3.SQLITE_CORRUPT][1]}")
-    # Errors of the Python module itself have no code.
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    kind, advice = _MEANINGS.get(code & 0xFF, (StoreError, "SQLite refused this; please report it"))
-    return kind(f"{path}: {error}: {advice}")
-
-
 def _identity(path: str) -> tuple[int, int] | None:
     """Return what tells the file at the path from any other; None when there is none."""
     try:
@@ -203,7 +177,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 def _prepare(connection: sqlite3.Connection, path: str, busy_timeout: float) -> None:
     """Make the table when there is none. A file that is not ours is left as it is."""
     if not _is_made(connection, path):
-        _switch_to_wal(connection, busy_timeout)
+        switch_to_wal(connection, busy_timeout)
         connection.execute("BEGIN IMMEDIATE")
         if not _is_made(connection, path):  # another process may have made it meanwhile
             for statement in _TABLES:
@@ -219,27 +193,4 @@ def _prepare(connection: sqlite3.Connection, path: str, busy_timeout: float) -> 
 
 def _is_made(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the table is there. Raises StoreCorrupt, StoreTooNew."""
-    application, version, tables = connection.execute(
-        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
-        " FROM pragma_application_id, pragma_user_version"
-    ).fetchone()
-    if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
-        raise StoreCorrupt(f"{path} is the database of another program: give another path. It was left as it is")
-    if version > _VERSION:
-        raise StoreTooNew(path, found=version, supported=_VERSION)
-    return version == _VERSION
-
-
-def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Let readers and a writer work side by side. The mode stays with the file."""
-    give_up = time.monotonic() + busy_timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait here while another process does the same, to avoid a deadlock.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(_LOCKED_PAUSE)
-        else:
-            return
+    return version_of(connection, path, application=APPLICATION_ID, newest=_VERSION) == _VERSION

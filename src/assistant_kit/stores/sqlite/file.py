@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 from anyio import CancelScope
 
 from assistant_kit.errors import StoreError, StoreUnavailable
-from assistant_kit.stores.sqlite.failures import FOREIGN, store_error
+from assistant_kit.sqlite_file import FOREIGN
+from assistant_kit.stores.sqlite.failures import ADVICE
 from assistant_kit.stores.sqlite.lending import LentConnection, Loan
 from assistant_kit.stores.sqlite.place import Opened, Place
 from assistant_kit.stores.sqlite.schema import Setup, open_connection
@@ -129,7 +130,7 @@ class JournalFile:
         try:
             return await job.outcome()
         except FOREIGN as error:
-            raise store_error(error, self.path) from error
+            raise ADVICE.store_error(error, self.path) from error
 
 
 def _open(open_file: Callable[[str, Setup], sqlite3.Connection], setup: Setup, path: str) -> sqlite3.Connection:

@@ -1,11 +1,10 @@
 """The tables of a journal file, how they came to be, and how a connection is opened."""
 
 import sqlite3
-import time
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from assistant_kit.errors import StoreCorrupt, StoreTooNew
+from assistant_kit.sqlite_file import switch_to_wal, version_of
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
@@ -112,8 +111,6 @@ TABLES: Final = frozenset({"conversations", "records", "segments", "store", "cha
 
 C = TypeVar("C", bound=sqlite3.Connection)
 
-_LOCKED_PAUSE: Final = 0.01  # seconds between attempts where SQLite does not wait by itself
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -143,7 +140,7 @@ def open_connection(path: str, setup: Setup, factory: type[C] = sqlite3.Connecti
 def prepare(connection: sqlite3.Connection, path: str, setup: Setup) -> None:
     """Make a connection to the file `path` ready for use. Raises as `open_connection`."""
     if _version(connection, path) < len(MIGRATIONS):
-        _switch_to_wal(connection, setup.busy_timeout)
+        switch_to_wal(connection, setup.busy_timeout)
         _migrate(connection, path)
     connection.execute(f"PRAGMA synchronous = {setup.synchronous}")
     # What is deleted is overwritten with zeros. It does not find all of it: `erasure` does.
@@ -153,31 +150,7 @@ def prepare(connection: sqlite3.Connection, path: str, setup: Setup) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:
-    """Return the version of the schema, 0 for an empty file. Raises StoreCorrupt, StoreTooNew."""
-    application, version, tables = connection.execute(
-        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
-        " FROM pragma_application_id, pragma_user_version"
-    ).fetchone()
-    if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
-        raise StoreCorrupt(f"{path} is the database of another program: give another path. It was left as it is")
-    if version > len(MIGRATIONS):
-        raise StoreTooNew(path, found=version, supported=len(MIGRATIONS))
-    return version
-
-
-def _switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Let readers and a writer work side by side. The mode stays with the file."""
-    give_up = time.monotonic() + busy_timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait here while another process does the same, to avoid a deadlock.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(_LOCKED_PAUSE)
-        else:
-            return
+    return version_of(connection, path, application=APPLICATION_ID, newest=len(MIGRATIONS))
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
