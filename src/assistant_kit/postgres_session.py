@@ -8,7 +8,9 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import TupleRow
+from psycopg.errors import Diagnostic
+from psycopg.pq.abc import PGconn
+from psycopg.rows import TupleRow, tuple_row
 
 from assistant_kit.errors import ConfigurationError, StoreUnavailable, StoreVolatile
 
@@ -16,6 +18,18 @@ T = TypeVar("T")
 
 OLDEST: Final = 140000
 """Postgres 14, as `server_version` says it."""
+
+_ENDING: Final = ("FATAL", "PANIC")
+
+
+class _Farewell:
+    """Hears what a server says unasked. `said`: among it was that it ends the session."""
+
+    def __init__(self) -> None:
+        self.said: bool = False
+
+    def hear(self, notice: Diagnostic) -> None:
+        self.said = self.said or notice.severity_nonlocalized in _ENDING
 
 
 class Session(psycopg.Connection[TupleRow]):
@@ -25,6 +39,26 @@ class Session(psycopg.Connection[TupleRow]):
     """
 
     patience: float = math.inf
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn, tuple_row)
+        self._farewell = _Farewell()  # an object of its own: a handler that is a method would keep the session alive
+        self.add_notice_handler(self._farewell.hear)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the server has not ended the session since it was last used; costs no round trip.
+
+        A server says that it ends a session before it hangs up, and what is said between two queries libpq takes for a
+        notice: so it is known from its first word.
+        """
+        try:
+            self.pgconn.consume_input()  # what the server has said last,
+            self.pgconn.notifies()  # which is read here,
+            self.pgconn.consume_input()  # and that it has hung up
+        except psycopg.OperationalError:
+            return False
+        return not (self.closed or self._farewell.said)
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Wait for an answer. Raises psycopg.OperationalError when there is none in time."""

@@ -237,10 +237,7 @@ class _Schema:
 
     def _ready(self) -> None:
         """Connect again when the server has ended the session since it was last used; to see that costs nothing."""
-        try:
-            self._session.pgconn.consume_input()  # what the server has said last,
-            self._session.pgconn.consume_input()  # and that it has hung up
-        except psycopg.OperationalError:
+        if not self._session.lives:
             self._session.close()
             self._session = self._server.connect()
 

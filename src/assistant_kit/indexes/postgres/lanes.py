@@ -86,7 +86,7 @@ class _Link:
 
     def ready(self) -> Session:
         """Return the connection, opened if there is none that lives. Raises what connecting raises."""
-        if self._session is None or not _lives(self._session):
+        if self._session is None or not self._session.lives:
             self.close()
             self._session = self._connect()
         return self._session
@@ -111,16 +111,6 @@ def _open(server: Server, prepare: Callable[[Session], None], *, writes: bool) -
         session.close()
         raise
     return session
-
-
-def _lives(session: Session) -> bool:
-    """Whether the server has not ended the session since it was last used; costs no round trip."""
-    try:
-        session.pgconn.consume_input()  # what the server has said last,
-        session.pgconn.consume_input()  # and that it has hung up
-    except psycopg.OperationalError:
-        return False
-    return not session.closed
 
 
 def _perform(link: _Link, group: Group[_Link]) -> None:

@@ -24,7 +24,7 @@ class Link:
 
     def ready(self) -> Session:
         """Return the connection, opened if there is none that lives. Raises what connecting raises."""
-        if self._session is None or not _lives(self._session):
+        if self._session is None or not self._session.lives:
             self.close()
             self._session = self._connect()
         self._session.patience = self.patience
@@ -48,13 +48,3 @@ class Link:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-
-def _lives(session: Session) -> bool:
-    """Whether the server has not ended the session since it was last used; costs no round trip."""
-    try:
-        session.pgconn.consume_input()  # what the server has said last,
-        session.pgconn.consume_input()  # and that it has hung up
-    except psycopg.OperationalError:
-        return False
-    return not session.closed
