@@ -143,7 +143,7 @@ if TYPE_CHECKING:
     from assistant_kit.tool_spec import HostedTool as HostedTool
     from assistant_kit.tool_spec import keyed as keyed
     from assistant_kit.toolsets.functions import tool as tool
-    from assistant_kit.toolsets.mcp import MCPServer as MCPServer
+    from assistant_kit.toolsets.mcp.server import MCPServer as MCPServer
     from assistant_kit.toolsets.memory_tools import MemoryTools as MemoryTools
     from assistant_kit.usage import Usage as Usage
 

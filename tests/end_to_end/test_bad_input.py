@@ -33,7 +33,7 @@ from assistant_kit.models.openai import OpenAI, OpenAIChat, OpenAIResponses
 from assistant_kit.policies.retry import Retry
 from assistant_kit.settings import Settings, WindowSettings
 from assistant_kit.toolsets.functions import tool
-from assistant_kit.toolsets.mcp import MCPServer
+from assistant_kit.toolsets.mcp.server import MCPServer
 from tests.end_to_end.talking import (
     KEY,
     TWO_WAYS,
@@ -49,7 +49,7 @@ from tests.end_to_end.talking import (
     tool_texts,
 )
 from tests.openai_server import Answer, Behaviour, Call, OpenAIServer, Raw, Request, Status
-from tests.toolsets.servers.control import command
+from tests.toolsets.mcp.servers.control import command
 
 pytestmark = pytest.mark.anyio
 

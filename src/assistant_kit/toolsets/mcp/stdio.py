@@ -24,7 +24,7 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCRequest, jsonrpc_message_adapter
 
-from assistant_kit.toolsets._mcp_delivery import undelivered
+from assistant_kit.toolsets.mcp.delivery import undelivered
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
 Streams: TypeAlias = "tuple[MemoryObjectReceiveStream[SessionMessage | Exception], Outbox]"

@@ -10,10 +10,10 @@ from assistant_kit.errors import ConfigurationError, OutcomeUnknown, ToolError, 
 from assistant_kit.messages import Image, Json, text_of
 from assistant_kit.protocols.toolset import ToolContext, Toolset
 from assistant_kit.tool_spec import ToolSpec
-from assistant_kit.toolsets.mcp import MCPServer
+from assistant_kit.toolsets.mcp.server import MCPServer
 from tests.services.processes import free_port
-from tests.toolsets.servers.control import ask, command, context, http_server, until_says
-from tests.toolsets.servers.tool_server import PNG, make_server
+from tests.toolsets.mcp.servers.control import ask, command, context, http_server, until_says
+from tests.toolsets.mcp.servers.tool_server import PNG, make_server
 
 pytestmark = pytest.mark.anyio
 

@@ -14,13 +14,13 @@ from assistant_kit.messages import text_of
 from assistant_kit.protocols.store import Store
 from assistant_kit.protocols.toolset import ReconcilingToolset, ToolContext
 from assistant_kit.testing.scripted_model import Call, CallTools, ScriptedModel, Step
-from assistant_kit.toolsets._mcp_tasks import FASTEST, POLL, TaskState
-from assistant_kit.toolsets.mcp import MCPServer
+from assistant_kit.toolsets.mcp.server import MCPServer
+from assistant_kit.toolsets.mcp.tasks import FASTEST, POLL, TaskState
 from tests.faulty_store import FaultyStore
 from tests.interrupted import World
-from tests.toolsets.servers.control import ask, context, until
-from tests.toolsets.servers.sdk_tasks import Tasks, make_server
-from tests.toolsets.servers.task_desk import Desk, Generation, task_desk
+from tests.toolsets.mcp.servers.control import ask, context, until
+from tests.toolsets.mcp.servers.sdk_tasks import Tasks, make_server
+from tests.toolsets.mcp.servers.task_desk import Desk, Generation, task_desk
 
 pytestmark = pytest.mark.anyio
 

@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from assistant_kit.errors import OutcomeUnknown, ToolError, ToolsetError
-from assistant_kit.toolsets.mcp import MCPServer
+from assistant_kit.toolsets.mcp.server import MCPServer
 from tests.services.processes import free_port
-from tests.toolsets.servers.control import ask, http_server, until_says
-from tests.toolsets.servers.http_pages import Endpoint, http_pages
+from tests.toolsets.mcp.servers.control import ask, http_server, until_says
+from tests.toolsets.mcp.servers.http_pages import Endpoint, http_pages
 
 pytestmark = pytest.mark.anyio
 

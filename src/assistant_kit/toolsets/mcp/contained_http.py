@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from mcp.types import ErrorData, JSONRPCError
 
-from assistant_kit.toolsets._mcp_delivery import undelivered
+from assistant_kit.toolsets.mcp.delivery import undelivered
 
 # Not bounded: the wait for an answer. A slow tool is bounded by the timeout of its call.
 TIMEOUT = httpx2.Timeout(30.0, read=None)

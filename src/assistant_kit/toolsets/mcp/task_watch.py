@@ -12,9 +12,9 @@ from mcp.types import INVALID_PARAMS, METHOD_NOT_FOUND, CallToolResult
 from pydantic import ValidationError
 
 from assistant_kit.errors import StoreError, ToolsetError
-from assistant_kit.toolsets._mcp_delivery import delivery_of
-from assistant_kit.toolsets._mcp_link import Link
-from assistant_kit.toolsets._mcp_tasks import TaskState, cancel, look, note_of, result_of
+from assistant_kit.toolsets.mcp.delivery import delivery_of
+from assistant_kit.toolsets.mcp.link import Link
+from assistant_kit.toolsets.mcp.tasks import TaskState, cancel, look, note_of, result_of
 
 RETRY = 0.25  # seconds, at least, before a server that could not be asked is asked again
 CANCEL_GRACE = 2.0  # seconds to tell a server that nobody waits any more
@@ -37,12 +37,12 @@ class Unclear:
     waits: bool = False
 
 
-class Left(Exception):
+class Left(ToolsetError):
     """The toolset has been left: there is no connection, and there will be none."""
 
 
 Connect: TypeAlias = Callable[[], Awaitable[Link]]
-"""Returns the connection, made anew if need be. Raises ToolsetError when that fails, and Left."""
+"""Returns the connection, made anew if need be. Raises ToolsetError when that fails, Left when none will be made."""
 
 End: TypeAlias = CallToolResult | Failed | Unclear
 

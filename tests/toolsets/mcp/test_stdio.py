@@ -8,10 +8,10 @@ from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCNotification, JSONRPCRequest
 
 from assistant_kit.errors import OutcomeUnknown, ToolError, ToolsetError
-from assistant_kit.toolsets._mcp_delivery import Delivery, delivery_of
-from assistant_kit.toolsets._mcp_stdio import Outbox
-from assistant_kit.toolsets.mcp import MCPServer
-from tests.toolsets.servers.control import (
+from assistant_kit.toolsets.mcp.delivery import Delivery, delivery_of
+from assistant_kit.toolsets.mcp.server import MCPServer
+from assistant_kit.toolsets.mcp.stdio import Outbox
+from tests.toolsets.mcp.servers.control import (
     alive,
     ask,
     command,

@@ -9,10 +9,10 @@ from assistant_kit.errors import OutcomeUnknown, ToolError
 from assistant_kit.messages import Json, text_of
 from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.tool_spec import keyed
-from assistant_kit.toolsets.mcp import MCPServer
-from tests.toolsets.servers.control import command, context
-from tests.toolsets.servers.task_desk import task_desk
-from tests.toolsets.servers.tool_server import make_server
+from assistant_kit.toolsets.mcp.server import MCPServer
+from tests.toolsets.mcp.servers.control import command, context
+from tests.toolsets.mcp.servers.task_desk import task_desk
+from tests.toolsets.mcp.servers.tool_server import make_server
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ from mcp.server import MCPServer as SDKServer
 from mcp.server import Server
 
 from assistant_kit.errors import ConfigurationError
-from assistant_kit.toolsets._mcp_http import ContainedClient
-from assistant_kit.toolsets._mcp_link import Endpoint, Opening
-from assistant_kit.toolsets._mcp_stdio import StdioServer
+from assistant_kit.toolsets.mcp.contained_http import ContainedClient
+from assistant_kit.toolsets.mcp.link import Endpoint, Opening
+from assistant_kit.toolsets.mcp.stdio import StdioServer
 
 ServerObject: TypeAlias = SDKServer | Server[Any]
 Target: TypeAlias = Sequence[str] | ServerObject

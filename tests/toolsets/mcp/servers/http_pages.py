@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, cast
 
-from tests.toolsets.servers.old_server import TOOLS, answer
+from tests.toolsets.mcp.servers.old_server import TOOLS, answer
 
 
 class Endpoint(ThreadingHTTPServer):

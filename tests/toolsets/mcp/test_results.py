@@ -20,10 +20,10 @@ from mcp.types import (
 from assistant_kit.errors import ToolError
 from assistant_kit.messages import File, Image, Part, Text
 from assistant_kit.protocols.toolset import ToolOutput
-from assistant_kit.toolsets._mcp_results import tool_output
-from assistant_kit.toolsets.mcp import MCPServer
-from tests.toolsets.servers.control import ask, context
-from tests.toolsets.servers.listing import listing_server, tool
+from assistant_kit.toolsets.mcp.results import tool_output
+from assistant_kit.toolsets.mcp.server import MCPServer
+from tests.toolsets.mcp.servers.control import ask, context
+from tests.toolsets.mcp.servers.listing import listing_server, tool
 
 DATA = b64encode(b"data").decode()
 

@@ -18,9 +18,9 @@ from mcp.server import Server
 from mcp.types import ToolListChangedNotification
 from pydantic import ValidationError
 
-from assistant_kit.toolsets._mcp_stdio import CannotStart
-from assistant_kit.toolsets._mcp_tasks import ADVERTISED, offered
-from assistant_kit.toolsets._mcp_tools import Catalog, Terms, catalog, fetch_tools
+from assistant_kit.toolsets.mcp.stdio import CannotStart
+from assistant_kit.toolsets.mcp.tasks import ADVERTISED, offered
+from assistant_kit.toolsets.mcp.tools import Catalog, Terms, catalog, fetch_tools
 
 EXIT_TIMEOUT = 3.0  # seconds to say good-bye to a server
 Mode: TypeAlias = Literal["auto", "legacy"]

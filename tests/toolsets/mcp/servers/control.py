@@ -13,7 +13,7 @@ import anyio
 from assistant_kit.deadline import Deadline
 from assistant_kit.messages import text_of
 from assistant_kit.protocols.toolset import ToolContext
-from assistant_kit.toolsets.mcp import MCPServer
+from assistant_kit.toolsets.mcp.server import MCPServer
 from tests.services.processes import ending_with_us, running
 
 HERE = Path(__file__).parent

@@ -1,0 +1,161 @@
+"""One call of a tool of an MCP server: sent, waited for, and what became of it when there is no proper answer."""
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import TypeAlias, cast
+
+import anyio
+from mcp import MCPError
+from mcp.types import (
+    HEADER_MISMATCH,
+    REQUEST_TIMEOUT,
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    RequestParamsMeta,
+)
+from pydantic import ValidationError
+
+from assistant_kit.errors import OutcomeUnknown, ToolError, ToolsetError
+from assistant_kit.messages import Json, JsonObject, Text
+from assistant_kit.protocols.toolset import ToolContext, ToolOutput
+from assistant_kit.tool_spec import may_repeat
+from assistant_kit.toolsets.mcp.delivery import delivery_of
+from assistant_kit.toolsets.mcp.link import Link
+from assistant_kit.toolsets.mcp.results import tool_output
+from assistant_kit.toolsets.mcp.task_watch import Connect, Failed, Unclear, WatchedTask
+from assistant_kit.toolsets.mcp.tasks import KEEP, Answer, TaskState, call_tool, noted
+from assistant_kit.toolsets.mcp.tools import Offer, Terms
+
+IDEMPOTENCY_KEY = "assistant-kit/idempotency-key"
+"""Where a server finds, in the `_meta` of a call, what stays the same when the call is repeated."""
+
+Meta: TypeAlias = Callable[[ToolContext], Mapping[str, Json]]
+
+
+class _Unsent(Exception):
+    """A call did not reach the server, and a new connection may carry it."""
+
+
+class Caller:
+    """Makes the calls of one server's tools.
+
+    `connect` returns the connection, made anew if need be; it raises ToolsetError when that fails, and Left when there
+    will be none any more. `name` is the server's in errors.
+    """
+
+    def __init__(self, name: str, connect: Connect, terms: Terms, meta: Meta | None) -> None:
+        self._name = name
+        self._connect = connect
+        self._terms = terms
+        self._meta = meta
+
+    async def call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        """Call a tool, twice if the first connection turns out to have ended. Raises as `Toolset.call` does."""
+        try:
+            return await self._call(name, arguments, context)
+        except _Unsent:  # the server ended while nobody looked: once more, with a new one
+            pass
+        try:
+            return await self._call(name, arguments, context)
+        except _Unsent as error:
+            raise ToolError(f"{name} was not called: {self._name} ends as soon as it is called") from error
+
+    async def reconcile(self, context: ToolContext) -> ToolOutput | None:
+        """Return the result of the task that a call has left, once it is there; None when nobody can tell."""
+        task_id = noted(context.notes)
+        if task_id is None:
+            return None
+        match await WatchedTask(self._connect, task_id).end(self._seconds(context)):
+            case CallToolResult() as result:
+                return tool_output(result)
+            case Failed(words=words):
+                return ToolOutput(content=(Text(text=words),), is_error=True)
+            case _:
+                return None
+
+    async def _call(self, name: str, arguments: JsonObject, context: ToolContext) -> ToolOutput:
+        try:
+            link = await self._connect()
+        except ToolsetError as error:
+            raise ToolError(f"{name} was not called: {self._name} is not available at present") from error
+        offer = link.catalog.get(name)
+        if offer is None:
+            raise ToolError(f"{self._name} has no tool {name!r}")
+        found = await self._earlier(offer, context)
+        if found is not None:
+            return found
+        answer = await self._answer(link, offer, self._params(offer, arguments, context), context)
+        if isinstance(answer, InputRequiredResult):
+            raise ToolError(f"{name} asks for input that this application does not give")
+        if isinstance(answer, CallToolResult):
+            return tool_output(answer)
+        return await self._watched(offer, answer, context)
+
+    async def _answer(self, link: Link, offer: Offer, params: CallToolRequestParams, context: ToolContext) -> Answer:
+        try:
+            return await call_tool(link.client, CallToolRequest(params=params), self._seconds(context))
+        except MCPError as error:
+            raise self._failure(link, offer, error) from error
+        except ValidationError as error:
+            raise _unknown(offer, "the answer does not follow the protocol") from error
+
+    async def _watched(self, offer: Offer, task: TaskState, context: ToolContext) -> ToolOutput:
+        """Put down the id of the task that carries out a call, and wait for it; cancel it if the call is given up."""
+        watched = WatchedTask(self._connect, task.task_id, pause=task.pause)
+        match await watched.end_or_cancel(self._seconds(context), note=context.note):
+            case CallToolResult() as result:
+                return tool_output(result)
+            case Failed(words=words):
+                raise ToolError(f"{offer.spec.name}: {words}")
+            case Unclear(why=why):
+                raise _unknown(offer, why)
+            case _:
+                raise _unknown(offer, "there was no answer in time")
+
+    async def _earlier(self, offer: Offer, context: ToolContext) -> ToolOutput | None:
+        """Return the result of the task that an earlier worker has left to a call that may be made again."""
+        task_id = noted(context.notes)
+        if task_id is None:
+            return None
+        end = await WatchedTask(self._connect, task_id).end_or_cancel(self._seconds(context))
+        if end is None:
+            raise _unknown(offer, "there was no answer in time")
+        return tool_output(end) if isinstance(end, CallToolResult) else None
+
+    def _params(self, offer: Offer, arguments: JsonObject, context: ToolContext) -> CallToolRequestParams:
+        more: Mapping[str, Json] = {} if self._meta is None else self._meta(context)
+        meta = cast("RequestParamsMeta", {IDEMPOTENCY_KEY: context.idempotency_key, **more})
+        task = KEEP if offer.as_task else None
+        return CallToolRequestParams(name=offer.name, arguments=dict(arguments), task=task, _meta=meta)
+
+    def _seconds(self, context: ToolContext) -> float | None:
+        now = anyio.current_time()
+        at = context.deadline.earlier(self._terms.call_timeout, now=now)
+        return None if at.at == inf else at.remaining(now)
+
+    def _failure(self, link: Link, offer: Offer, error: MCPError) -> Exception:
+        """Tell what an error of the SDK means: for the model, or that the call can be made on a new connection.
+
+        Addresses and the bodies of error pages stay in `__cause__`; they are nothing for the model.
+        """
+        delivery = delivery_of(error)
+        if delivery is None:
+            if error.code == HEADER_MISMATCH:  # a schema has changed since it was read; nothing was run
+                link.stale = True
+            return ToolError(f"{offer.spec.name}: {error.message}")
+        if delivery.reconnect:
+            link.close()
+        if delivery.may_have_run:
+            late = error.code == REQUEST_TIMEOUT
+            return _unknown(offer, "there was no answer in time" if late else "the connection broke before the answer")
+        if delivery.reconnect:
+            return _Unsent(self._name)
+        return ToolError(f"{offer.spec.name} was not called: {self._name} cannot be reached or refuses the call")
+
+
+def _unknown(offer: Offer, why: str) -> ToolError:
+    if may_repeat(offer.spec.effect):
+        return ToolError(f"{offer.spec.name}: {why}; it may be called again")
+    return OutcomeUnknown(f"{offer.spec.name}: {why}; it is not known whether it took effect")
