@@ -9,6 +9,7 @@ token  one streamed request of 2,000 tokens, one event each, as fast as they com
 `python -m benchmarks retrieval --help`: how well passages are found, by words, by vectors and by both.
 `python -m benchmarks cache --help`: how much of the requests a provider's prompt cache would serve.
 `python -m benchmarks policies --help`: what the policies around calls cost.
+`python -m benchmarks mcp --help`: what a call of an MCP server's tool costs, beside the official SDK's client.
 
 Peers: `typed`, a hand-written loop on AsyncOpenAI with its typed objects; `floor`, the same client at its low level;
 `kit`, assistant_kit with its store in memory and on SQLite. The server is a process of its own. Ratios are medians of
@@ -29,7 +30,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-from benchmarks import cache, memory_recall, policies, retrieval, stores, window
+from benchmarks import cache, mcp_calls, memory_recall, policies, retrieval, stores, window
 from benchmarks.floor import open_floor
 from benchmarks.measure import Ratio, WrongAnswer, measure, ratio
 from benchmarks.peer import OpenPeer, Peer
@@ -46,6 +47,17 @@ TARGETS: Mapping[tuple[Work, Wire], float] = {
     ("token", "responses"): 0.15,
 }
 """What kit over typed is to be at most."""
+
+OTHERS: Mapping[str, Callable[[list[str]], int]] = {
+    "cache": cache.main,
+    "mcp": mcp_calls.main,
+    "memory": memory_recall.main,
+    "policies": policies.main,
+    "retrieval": retrieval.main,
+    "stores": stores.main,
+    "window": window.main,
+}
+"""Benchmarks with arguments of their own."""
 
 
 def peers_to_open(folder: Path | None) -> dict[str, OpenPeer]:
@@ -123,18 +135,8 @@ async def run(works: tuple[Work, ...], repeats: int, folder: Path | None) -> dic
 
 def main() -> int:
     """Parse the command line, measure, and print the line of ratios last."""
-    if sys.argv[1:2] == ["stores"]:
-        return stores.main(sys.argv[2:])
-    if sys.argv[1:2] == ["memory"]:
-        return memory_recall.main(sys.argv[2:])
-    if sys.argv[1:2] == ["retrieval"]:
-        return retrieval.main(sys.argv[2:])
-    if sys.argv[1:2] == ["window"]:
-        return window.main(sys.argv[2:])
-    if sys.argv[1:2] == ["cache"]:
-        return cache.main(sys.argv[2:])
-    if sys.argv[1:2] == ["policies"]:
-        return policies.main(sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1] in OTHERS:
+        return OTHERS[sys.argv[1]](sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
