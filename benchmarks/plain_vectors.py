@@ -89,7 +89,6 @@ class PlainPostgres:
             for passage in passages:
                 if passage.vector is not None:
                     copy.write_row(("o", passage.text, PgVector(passage.vector.tolist())))
-        self._connection.execute("VACUUM ANALYZE memories")
 
     async def nearest(self, question: Asked) -> Sequence[str]:
         """Return the nearest texts, asked for in another thread."""
@@ -97,9 +96,15 @@ class PlainPostgres:
 
     def _nearest(self, vector: str) -> list[str]:
         found = self._connection.execute(
-            "SELECT text FROM memories WHERE owner = 'o' ORDER BY embedding <=> %s::vector LIMIT %s", (vector, FOUND)
+            "SELECT text FROM memories WHERE owner = 'o' ORDER BY embedding <#> %s::vector LIMIT %s", (vector, FOUND)
         )
         return [text for (text,) in found]
+
+
+def analyse(url: str, tables: str) -> None:
+    """Let a server know what tables hold: before it does, its plans are those for small ones."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"VACUUM ANALYZE {tables}".encode())
 
 
 def written(vector: Vector) -> str:

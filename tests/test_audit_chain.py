@@ -9,10 +9,12 @@ from assistant_kit.audit_chain import GENESIS, AuditNote, digest_of, link_after
 
 NOTES: list[tuple[Callable[[], AuditNote], dict[str, object]]] = [
     (
-        lambda: audit_chain.appended("c", [("r1", "note", 3, b"body"), ("r2", "note", 0, b"")]),
+        lambda: audit_chain.appended("c", [("r1", "note", 3, b"body"), ("r2", "note", 0, b"")], fence=7),
         {
+            "v": 2,
             "do": "append",
             "conversation": "c",
+            "fence": 7,
             "records": [["r1", "note", 3, sha256(b"body").hexdigest()], ["r2", "note", 0, sha256(b"").hexdigest()]],
         },
     ),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assistant_kit import Assistant, Settings, WindowSettings
 from assistant_kit.calibration import Calibration
 from assistant_kit.context import Context
-from assistant_kit.context_window import Window
+from assistant_kit.context_window import MOST_TOOLS, Window
 from assistant_kit.conversation import measure, turns_of
 from assistant_kit.entries import ModelResponded, ToolFinished, TurnStarted
 from assistant_kit.errors import CannotFit
@@ -169,9 +169,33 @@ def test_tools_and_instructions_are_counted_once() -> None:
     first = packing.overhead("Be brief.", [WEATHER, SEARCH])
     asked = counter.asked
     assert packing.overhead("Be brief.", (SEARCH, WEATHER)) == first
+    assert packing.overhead("Be brief.", (WEATHER,)) != first
+    assert packing.overhead("Be brief.", (SEARCH, WEATHER)) == first
+    assert packing.tokens_of(WEATHER) == tool_tokens(WEATHER, COUNTER)
     assert counter.asked == asked
     packing.overhead("Be long.", [replace(WEATHER)])
     assert counter.asked == asked + 2
+
+
+def test_a_schema_is_counted_once() -> None:
+    counter = Changing()
+    packing = window(1, counter)
+    first = packing.overhead(output=SCHEMA)
+    asked = counter.asked
+    assert packing.overhead(output=SCHEMA) == first
+    assert counter.asked == asked
+    assert packing.overhead(output=replace(SCHEMA, name="cities")) != first
+
+
+def test_the_counts_of_tools_that_come_and_go_do_not_grow_without_end() -> None:
+    counter = Changing()
+    packing = window(1, counter)
+    tools = [replace(WEATHER) for _ in range(MOST_TOOLS + 1)]
+    packing.overhead(tools=tools)
+    packing.tokens_of(tools[-1])
+    assert counter.asked == MOST_TOOLS + 1
+    packing.tokens_of(tools[0])
+    assert counter.asked == MOST_TOOLS + 2
 
 
 def test_what_was_counted_by_a_bound_is_counted_again_when_the_vocabulary_is_there() -> None:

@@ -14,14 +14,20 @@ from assistant_kit.conversation import (
     Turn,
     extended,
     measure,
+    said_before,
+    summary_message,
     tokens_of,
     turns_of,
 )
 from assistant_kit.entries import (
     ApprovalDecided,
+    CallResolved,
+    Compacted,
     Entry,
     Measured,
+    MemoriesRecalled,
     ModelResponded,
+    Summary,
     ToolFinished,
     ToolStarted,
     TurnFinished,
@@ -39,6 +45,8 @@ from assistant_kit.messages import (
     UserMessage,
     user_message,
 )
+from assistant_kit.protocols.model import ModelRequest
+from assistant_kit.request_tokens import request_tokens
 from assistant_kit.token_counters.tiktoken import TiktokenCounter
 from assistant_kit.token_counters.upper_bound import UpperBound
 from assistant_kit.usage import Usage
@@ -149,11 +157,40 @@ def test_an_end_that_comes_after_the_next_answer_is_passed_over() -> None:
 
 
 def test_two_calls_with_one_id_are_told_apart_by_their_key() -> None:
-    other = replace(CALL_A, name="pay")
+    other = ToolCall(call_id="a", name="pay", arguments="{}", raw="{}")
     ends = (ended(other, "second", "0.1"), ended(CALL_A, "first", "0.0"))
     assert messages(started(), responded(CALL_A, other), *ends)[1] == (
-        CALL_A, other, answer("a", "first"), answer("a", "second"),
+        CALL_A, replace(other, call_id="a_2", raw=None), answer("a", "first"), answer("a_2", "second"),
     )  # fmt: skip
+
+
+def test_a_call_gets_an_id_that_no_other_one_has() -> None:
+    ids = ["a", "a", "a_2", "a"]
+    items = messages(started(), responded(*(replace(CALL_A, call_id=call_id) for call_id in ids)))[1]
+    named = ["a", "a_3", "a_2", "a_4"]
+    assert [item.call_id for item in items if isinstance(item, ToolCall | ToolAnswer)] == [*named, *named]
+
+
+def test_a_call_is_not_given_the_answer_of_another_one_with_its_id() -> None:
+    other = replace(CALL_A, name="pay")
+    (turn,) = turns(started(), responded(CALL_A, other), begun(CALL_A), ended(other, "paid", "0.1"))
+    assert turn.blocks[1].items[2:] == (
+        ToolAnswer(call_id="a", outcome="unknown", content=(Text(text=OUTCOME_UNKNOWN),)),
+        answer("a_2", "paid"),
+    )
+
+
+def test_an_answer_under_a_key_that_no_call_has_is_that_of_the_first_call_with_its_id() -> None:
+    items = messages(started(), responded(CALL_A, CALL_A), ended(CALL_A, "odd", "7.7"), ended(CALL_A, "mine", "0.0"))
+    assert items[1][2:] == (answer("a", "mine"), answer("a_2", "odd"))
+
+
+def test_an_answer_is_counted_under_the_name_by_which_the_model_reads_it() -> None:
+    as_recorded = replace(CALL_A, name="")
+    (turn,) = turns(started(), responded(CALL_A), ended(as_recorded))
+    assert turn.blocks[1].results == (ToolCost(tool="weather", tokens=10 + 8 + 4, key="0.0"),)
+    (same,) = turns(started(), responded(CALL_A), ended(CALL_A))
+    assert turn.blocks == same.blocks
 
 
 def test_an_id_that_a_server_uses_again_in_a_later_step_is_a_new_call() -> None:
@@ -169,6 +206,45 @@ def test_a_second_end_of_a_call_does_not_change_what_the_model_has_read() -> Non
     assert messages(started(), responded(CALL_A), ended(CALL_A, "one"), ended(CALL_A, "two"))[1][1:] == (
         answer("a", "one"),
     )
+
+
+def test_what_was_found_out_about_a_call_takes_the_place_of_its_unknown_outcome() -> None:
+    unknown = replace(ended(CALL_A, "who knows"), outcome="unknown")
+    found_out = CallResolved(
+        turn="t1", key="0.0", call_id="a", tool="weather", outcome="ok", content=(Text(text="it rained"),)
+    )
+    (turn,) = turns(started(), responded(CALL_A), begun(CALL_A), unknown, finished(), found_out)
+    assert turn.blocks[1].items[1] == answer("a", "it rained")
+    assert turn.blocks[1].results == (ToolCost(tool="weather", tokens=10 + 8 + 9, key="0.0"),)
+    assert turns(started(), responded(CALL_A), ended(CALL_A), replace(found_out, key="9.9"))[0].blocks[1].items[
+        1
+    ] == answer("a")
+
+
+def test_what_was_recalled_stands_before_the_message_it_bears_on() -> None:
+    recalled = MemoriesRecalled(turn="t1", memories=("m1",), message=user_message("likes rain"))
+    (turn,) = turns(started(), recalled, responded(DONE))
+    assert turn.blocks[0] == Block(items=(user_message("likes rain"), HELLO), tokens=(4 + 10) + (4 + 6))
+    assert turn.recalled == ("m1",)
+    assert turns(started(), responded(DONE), recalled)[0].recalled == ()
+
+
+def test_later_requests_show_all_turns_but_those_that_failed_before_any_answer() -> None:
+    failed = replace(finished(), outcome="failed")
+    (answered,), (refused,), (open_still,) = (
+        turns(started(), responded(DONE), failed),
+        turns(started(), failed),
+        turns(started()),
+    )
+    assert said_before([answered, refused, open_still]) == (answered, open_still)
+
+
+def test_a_summary_is_counted_as_the_model_reads_it() -> None:
+    summary = Summary(text="They spoke of rain.", first=1, last=4)
+    compacted = Compacted(turn="t1", key="compact/1", before=5, summaries=(summary,), strategy="s", usage=Usage())
+    request = ModelRequest(instructions="", items=(summary_message(summary),))
+    frame = request_tokens(ModelRequest(instructions="", items=()), COUNTER)
+    assert tokens_of(compacted, COUNTER) == request_tokens(request, COUNTER) - frame
 
 
 def test_reasoning_that_nothing_follows_is_left_out() -> None:
@@ -278,6 +354,17 @@ def test_a_turn_extended_entry_by_entry_is_the_turn_read_at_once(journal: Journa
             grown = extended(grown, entries[:length], COUNTER)
             entries = entries[length:]
         assert grown == turn
+
+
+@given(journal=journals())
+def test_a_turn_is_counted_as_the_request_that_shows_it(journal: Journal) -> None:
+    frame = request_tokens(ModelRequest(instructions="", items=()), COUNTER)
+    for turn in turns_of(journal.entries, COUNTER):
+        for block in turn.blocks:
+            if any(isinstance(item, Reasoning) for item in block.items):
+                continue  # the server's report of it is known to the journal alone
+            request = ModelRequest(instructions="", items=block.items)
+            assert request_tokens(request, COUNTER) - frame <= block.tokens
 
 
 @pytest.mark.parametrize("counter", [COUNTER, TiktokenCounter()], ids=lambda counter: counter.name)

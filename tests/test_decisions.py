@@ -1,6 +1,7 @@
 """What people decide about a conversation: approvals, unknown outcomes, where to go on from."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 import pytest
@@ -211,21 +212,21 @@ async def test_a_page_that_makes_no_sense_is_refused() -> None:
         await chat.history(before=3, after=1)
 
 
-async def test_a_deleted_conversation_leaves_no_whole_texts_and_its_forks_have_their_previews() -> None:
+async def test_whole_texts_stay_until_the_last_fork_that_names_them_is_deleted() -> None:
     def report() -> str:
         """Everything we know."""
         return "\n".join(f"{number}: it rains" for number in range(2_000))
 
-    def read_on(request: ModelRequest) -> CallTools:
+    def read_on(request: ModelRequest, page: int = 1) -> CallTools:
         handle = answers(request)[0][1].partition('read_result("')[2].partition('"')[0]
-        return CallTools(Call("read_result", {"handle": handle, "page": 1}))
+        return CallTools(Call("read_result", {"handle": handle, "page": page}))
 
     def read(request: ModelRequest) -> str:
         """Say the first line of what was read."""
         return answers(request)[-1][1].partition("\n")[0]
 
     store = MemoryStore()
-    model = ScriptedModel([CallTools(Call("report")), "rain", read_on, read, read_on, read])
+    model = ScriptedModel([CallTools(Call("report")), "rain", read_on, read, partial(read_on, page=2), read])
     settings = Settings(window=WindowSettings(max_result_tokens=1_000))
     with anyio.fail_after(PATIENCE):
         chat = Assistant(model, tools=[report], store=store, settings=settings).conversation("c", user="u")
@@ -233,8 +234,9 @@ async def test_a_deleted_conversation_leaves_no_whole_texts_and_its_forks_have_t
         fork = await chat.fork("fork")
         assert (await fork.run("Read on.")).output.startswith("[page 1 of ")
         await chat.delete()
-        assert [info.conversation for info in await store.for_user("u").conversations()] == ["fork"]
-        assert (await fork.run("And again.")).output.startswith("(The whole text is not kept any more.")
+        assert (await fork.run("And on.")).output.startswith("[page 2 of ")
+        await fork.delete()
+        assert await store.for_user("u").conversations() == ()
 
 
 async def test_a_fork_shares_what_was_said_and_goes_its_own_way() -> None:

@@ -115,7 +115,7 @@ SNAPSHOTS: list[tuple[Entry, str]] = [
         ),
         (
             '{"v":1,"counter":"o200k","kind":"tool_finished","turn":"t1","key":"2.0","call_id":"c1","tool":"add",'
-            '"outcome":"unknown","content":[{"kind":"text","text":"?"}],"kept":"k"}'
+            '"outcome":"unknown","content":[{"kind":"text","text":"?"}],"kept":"k","untrusted":false}'
         ),
     ),
     (

@@ -18,14 +18,14 @@ from assistant_kit.policies.retry import Retry
 from assistant_kit.policies.timeouts import Timeouts
 from assistant_kit.policy_chain import guarded, through
 from assistant_kit.prices import ModelPrice, Prices
-from assistant_kit.protocols.policy import Call, Proceed, T
+from assistant_kit.protocols.policy import Call, ConditionChanged, Proceed, T
 from assistant_kit.resilience import Health, Policies, chain_of
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.settings import ModelSettings, Settings
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call as ToolUse
-from assistant_kit.testing.scripted_model import CallTools, Fail, ScriptedModel
+from assistant_kit.testing.scripted_model import CallTools, Delay, Fail, ScriptedModel
 from assistant_kit.toolsets.functions import tool
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +144,51 @@ async def test_health_gathers_what_policies_watch() -> None:
     assert Health(conditions={}).ok
 
 
+async def test_what_changes_in_the_condition_of_policies_is_told_to_the_application() -> None:
+    told: list[ConditionChanged] = []
+    down = ModelUnavailable("down", model="scripted")
+    policies = Policies(
+        quotas=Quotas(Quota("daily", limit=5, unit="requests", per="all"), state=MemoryState()),
+        bulkhead=Bulkhead(1, queue=1),
+        fallback=Fallback(ScriptedModel(["hello"] * 9, name="backup")),
+        retry=Retry(base=0, budget=RetryBudget(capacity=1, cost=1)),
+        breaker=CircuitBreaker(min_calls=2, open_for=60),
+        others=[Noting([])],
+        on_condition=told.append,
+    )
+    with anyio.fail_after(5):
+        first, second = (Assistant(ScriptedModel([Fail(down)] * 2), policies=policies) for _ in range(2))
+        for assistant in (first, second):
+            async with anyio.create_task_group() as runs:
+                runs.start_soon(assistant.run, "x")
+                runs.start_soon(assistant.run, "x")
+    changes: dict[str, list[tuple[str, str]]] = {}
+    for change in told:
+        changes.setdefault(change.name, []).append((change.before, change.after))
+    assert changes["breaker model:scripted"] == [("closed", "open")]
+    assert changes["retry budget"][0] == ("ok", "used up")
+    assert changes["quota daily"] == [("ok", "low")]
+    assert changes["bulkhead model:scripted"][:2] == [("free", "overloaded"), ("overloaded", "free")]
+    assert set(changes) < set(first.health().conditions)
+
+
+async def test_the_reader_of_a_run_is_told_that_a_call_waits() -> None:
+    policies = Policies(bulkhead=Bulkhead(1), rate_limit=RateLimit(requests_per_minute=6000, burst=0))
+    assistant = Assistant(ScriptedModel([Delay(0.01, "one"), "two"]), policies=policies)
+    reasons: list[str] = []
+
+    async def read() -> None:
+        async with assistant.stream("x") as run:
+            reasons.extend([event.reason async for event in run if event.kind == "delayed"])
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as runs:
+            runs.start_soon(read)
+            runs.start_soon(read)
+    assert reasons[0] == "queue"
+    assert len(reasons) == len(set(reasons))
+
+
 async def test_erasing_a_user_reaches_what_policies_keep() -> None:
     state = MemoryState()
     quotas = Quotas(Quota("daily", limit=5, unit="requests", window="day", per="user"), state=state)
@@ -220,6 +265,30 @@ async def test_without_policies_a_call_is_just_made() -> None:
 
     call = Call(name="x")
     assert await through((), call, make) is call
+
+
+async def test_a_tool_that_only_reads_is_called_again_when_its_connection_breaks() -> None:
+    made: list[str] = []
+
+    @tool(effect="read")
+    async def fetch() -> str:
+        """Fetch."""
+        made.append("fetch")
+        if len(made) < 3:
+            raise ConnectionResetError
+        return "data"
+
+    @tool
+    async def send() -> str:
+        """Send."""
+        made.append("send")
+        raise ConnectionResetError
+
+    model = ScriptedModel([CallTools(ToolUse("fetch")), CallTools(ToolUse("send")), "done"])
+    with anyio.fail_after(5):
+        result = await Assistant(model, tools=[fetch, send], policies=Policies(retry=Retry(base=0))).run("x")
+    assert [call.outcome for call in result.tool_calls] == ["ok", "error"]
+    assert made == ["fetch"] * 3 + ["send"]
 
 
 async def test_a_tool_that_never_answers_opens_its_breaker() -> None:

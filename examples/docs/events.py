@@ -8,7 +8,7 @@ from assistant_kit.testing.scripted_model import Call, CallTools, Cut, Fail, Scr
 
 
 # --8<-- [start:all]
-def line(event: Event) -> str:  # noqa: C901  (one branch a kind)
+def line(event: Event) -> str:  # noqa: C901, PLR0912  (one branch a kind)
     match event.kind:
         case "token":
             return f"+ {event.text}"
@@ -16,6 +16,8 @@ def line(event: Event) -> str:  # noqa: C901  (one branch a kind)
             return f"({event.text})"
         case "tool_request":
             return f"> {event.tool} {event.arguments}"
+        case "tool_progress":
+            return f". {event.tool} {event.progress:g} of {event.total}: {event.message}"
         case "tool_result":
             return f"< {event.tool} {event.outcome}: {event.text}"
         case "approval_required":
@@ -24,8 +26,12 @@ def line(event: Event) -> str:  # noqa: C901  (one branch a kind)
             return f"- {event.text}"
         case "retrying":
             return f"again, attempt {event.attempt}: {event.error}"
+        case "delayed":
+            return f"{event.name} waits ({event.reason}), perhaps {event.expected} s"
         case "fell_back":
             return f"{event.to} instead of {event.model}: {event.reason}"
+        case "toolset_unavailable":
+            return f"without {event.toolset}: {event.reason}"
         case "compacted":
             return f"shown less: {event.strategy}"
         case "complete":

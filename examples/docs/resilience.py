@@ -23,7 +23,8 @@ from assistant_kit import (
 )
 from assistant_kit.events import FailureKind
 from assistant_kit.protocols.model import Model
-from assistant_kit.testing.scripted_model import Fail, ScriptedModel
+from assistant_kit.protocols.policy import ConditionChanged
+from assistant_kit.testing.scripted_model import Delay, Fail, ScriptedModel
 
 
 @tool
@@ -61,6 +62,27 @@ def choosing(large: Model, other: Model) -> Fallback:
 # --8<-- [end:choose]
 
 
+# --8<-- [start:conditions]
+def note(change: ConditionChanged) -> None:
+    print(f"{change.name}: {change.before} -> {change.after}")
+
+
+def watched() -> Policies:
+    return Policies(bulkhead=Bulkhead(1, queue=20), on_condition=note)
+
+
+# --8<-- [end:conditions]
+
+
+async def ask(assistant: Assistant[str]) -> None:
+    # --8<-- [start:delayed]
+    async with assistant.stream("Hello") as run:
+        async for event in run:
+            if event.kind == "delayed":
+                print(f"{event.name} is busy ({event.reason}): please wait")
+    # --8<-- [end:delayed]
+
+
 async def main() -> None:
     first = ScriptedModel([Fail(ModelUnavailable("down", model="first"))] * 2, name="first")
     nothing_else = RuleModel([], fallback="I cannot answer now. Please try again later.")
@@ -91,6 +113,10 @@ async def main() -> None:
     data = await guarded(fetch, Retry(base=0), CircuitBreaker(), name="crm", effect="read")
     # --8<-- [end:alone]
     print(data)
+    busy_model = Assistant(ScriptedModel([Delay(0.05, "Hello."), "Hello again."]), policies=watched())
+    async with asyncio.TaskGroup() as readers:
+        for _ in range(2):
+            readers.create_task(ask(busy_model))
 
 
 if __name__ == "__main__":

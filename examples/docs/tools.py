@@ -59,6 +59,19 @@ async def pay(amount: float, context: ToolContext) -> str:
 # --8<-- [end:effect]
 
 
+# --8<-- [start:progress]
+@tool(effect="idempotent")
+async def export(years: list[int], context: ToolContext) -> str:
+    """Write the books of these years to the archive."""
+    for done, year in enumerate(years, start=1):
+        await asyncio.sleep(0)  # the work itself
+        context.report_progress(done, len(years), f"{year} is written")
+    return f"{len(years)} years are written"
+
+
+# --8<-- [end:progress]
+
+
 # --8<-- [start:parts]
 @tool(effect="read")
 def chart(city: str) -> Sequence[str | Part]:
@@ -95,6 +108,7 @@ CALLS = [
     Call("price", {"lines": [{"article": "tea", "count": 0}]}),
     Call("pay", {"amount": 20}),
     Call("pay", {"amount": 200}),
+    Call("export", {"years": [2025, 2026]}),
     Call("chart", {"city": "Oslo"}),
     Call("find", {"title": "Emma"}),
     Call("send", {"to": "ann@example.org", "text": "Hello"}),
@@ -103,7 +117,7 @@ CALLS = [
 
 async def main() -> None:
     with ScriptedModel([CallTools(*CALLS), "Done."]) as model:
-        async with Assistant(model, tools=[convert, price, pay, chart, *bound]) as assistant:
+        async with Assistant(model, tools=[convert, price, pay, export, chart, *bound]) as assistant:
             result = await assistant.run("Go.", user="ann")
     for call in result.tool_calls:
         shown = [part.text if isinstance(part, Text) else part.kind for part in call.content]

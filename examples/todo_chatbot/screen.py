@@ -8,6 +8,7 @@ from typing import Any, TextIO, cast
 from assistant_kit.events import (
     ApprovalRequired,
     ContextCompacted,
+    Delayed,
     Event,
     FellBack,
     Retrying,
@@ -58,10 +59,15 @@ class Screen:
                 self._in_line = not event.text.endswith("\n")
             case "tool_request":
                 self.note(f"  -> {event.tool}({_arguments(event)})")
+            case "tool_progress":
+                of = "" if event.total is None else f" of {event.total:g}"
+                self.note(f"  .. {event.tool}: {event.progress:g}{of}")
             case "tool_result":
                 self.line(f"  <- {_result(event)}", _DIM if event.outcome == "ok" else _RED)
-            case "text_retracted" | "retrying" | "fell_back" | "approval_required" | "compacted":
+            case "text_retracted" | "retrying" | "delayed" | "fell_back" | "approval_required" | "compacted":
                 self.note(f"  ({_happening(event)})")
+            case "toolset_unavailable":
+                self.note(f"  (without {event.toolset}: {printable(event.reason)})")
             case "complete" | "error" | "reasoning_token":
                 self.end_line()
 
@@ -102,12 +108,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
-def _happening(event: TextRetracted | Retrying | FellBack | ApprovalRequired | ContextCompacted) -> str:
+def _happening(event: TextRetracted | Retrying | Delayed | FellBack | ApprovalRequired | ContextCompacted) -> str:
     match event.kind:
         case "text_retracted":
             return "the text above does not count"
         case "retrying":
             return f"trying again in {event.delay:.1f} s: {event.error}"
+        case "delayed":
+            return f"{event.name} is busy: waiting for a turn"
         case "fell_back":
             return f"asking {event.to} instead of {event.model} ({event.reason})"
         case "approval_required":

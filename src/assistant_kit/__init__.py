@@ -78,6 +78,10 @@ if TYPE_CHECKING:
     from assistant_kit.indexes.memory import MemoryIndex as MemoryIndex
     from assistant_kit.indexes.postgres.index import PostgresIndex as PostgresIndex
     from assistant_kit.indexes.sqlite.index import SQLiteIndex as SQLiteIndex
+    from assistant_kit.integrations.serving import ServingSettings as ServingSettings
+    from assistant_kit.integrations.serving import ToolServer as ToolServer
+    from assistant_kit.integrations.serving import assistant_server as assistant_server
+    from assistant_kit.integrations.serving import tool_server as tool_server
     from assistant_kit.memories.extraction import ExtractionSettings as ExtractionSettings
     from assistant_kit.memories.extraction import ModelExtractor as ModelExtractor
     from assistant_kit.memories.indexed import IndexMemory as IndexMemory
@@ -110,9 +114,11 @@ if TYPE_CHECKING:
     from assistant_kit.prices import ModelPrice as ModelPrice
     from assistant_kit.prices import Prices as Prices
     from assistant_kit.prices import Rates as Rates
+    from assistant_kit.protocols.policy import ConditionChanged as ConditionChanged
     from assistant_kit.protocols.store import ConversationInfo as ConversationInfo
     from assistant_kit.protocols.toolset import ToolContext as ToolContext
     from assistant_kit.protocols.toolset import ToolOutput as ToolOutput
+    from assistant_kit.protocols.user_data import UserData as UserData
     from assistant_kit.recovery import Recovery as Recovery
     from assistant_kit.resilience import Health as Health
     from assistant_kit.resilience import Policies as Policies
@@ -143,7 +149,11 @@ if TYPE_CHECKING:
     from assistant_kit.tool_spec import HostedTool as HostedTool
     from assistant_kit.tool_spec import keyed as keyed
     from assistant_kit.toolsets.functions import tool as tool
-    from assistant_kit.toolsets.mcp.server import MCPServer as MCPServer
+    from assistant_kit.toolsets.http_tools import HTTPTools as HTTPTools
+    from assistant_kit.toolsets.mcp import MCPServer as MCPServer
+    from assistant_kit.toolsets.mcp.client_side import MCPClient as MCPClient
+    from assistant_kit.toolsets.mcp.oauth import MCPOAuth as MCPOAuth
+    from assistant_kit.toolsets.mcp.resource_tools import ResourceTools as ResourceTools
     from assistant_kit.toolsets.memory_tools import MemoryTools as MemoryTools
     from assistant_kit.usage import Usage as Usage
 
@@ -165,6 +175,7 @@ __all__ = [
     "CircuitChange",
     "CircuitOpen",
     "ClearResults",
+    "ConditionChanged",
     "ConfigurationError",
     "Context",
     "ContextOverflow",
@@ -188,6 +199,7 @@ __all__ = [
     "ExtractionSettings",
     "Fallback",
     "File",
+    "HTTPTools",
     "HashingEmbedder",
     "Health",
     "Hedge",
@@ -204,6 +216,8 @@ __all__ = [
     "KeywordSelector",
     "LeaseLost",
     "LeaseSettings",
+    "MCPClient",
+    "MCPOAuth",
     "MCPServer",
     "MemoryIndex",
     "MemorySettings",
@@ -247,6 +261,7 @@ __all__ = [
     "RecoverySettings",
     "RedisState",
     "RedisStore",
+    "ResourceTools",
     "Result",
     "Retry",
     "RetryBudget",
@@ -258,6 +273,7 @@ __all__ = [
     "SQLiteIndex",
     "SQLiteState",
     "SQLiteStore",
+    "ServingSettings",
     "Settings",
     "SmallEmbedder",
     "Standing",
@@ -275,17 +291,21 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "ToolOutput",
+    "ToolServer",
     "ToolsetError",
     "TurnParked",
     "UnknownModel",
     "UnknownStore",
     "UnreadableEntry",
     "Usage",
+    "UserData",
     "WindowSettings",
+    "assistant_server",
     "citations",
     "guarded",
     "keyed",
     "tool",
+    "tool_server",
 ]
 
 

@@ -33,8 +33,9 @@ from assistant_kit.protocols.policy import Call, Policy, Priority
 from assistant_kit.protocols.store import Store, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.tool_selector import ToolSelector
-from assistant_kit.protocols.toolset import ErasingToolset, Toolset
-from assistant_kit.resilience import Policies, chain_of, close_policies, erase_user_in, explain
+from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.protocols.user_data import Places
+from assistant_kit.resilience import Policies, chain_of, close_policies, explain
 from assistant_kit.run.counting import Counting
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.errands import AfterTurn, Errands, Late
@@ -51,6 +52,7 @@ from assistant_kit.session import Session, run_alone
 from assistant_kit.settings import OnBusy, Settings
 from assistant_kit.tool_spec import HostedTool, ToolSpec
 from assistant_kit.toolsets.nested import check_names
+from assistant_kit.transfer.places import erase, gathered
 
 OutputT = TypeVar("OutputT")
 ToolSource: TypeAlias = Callable[..., Any] | Toolset | HostedTool
@@ -89,9 +91,11 @@ class Assembly(Generic[OutputT]):
             self._owned.append(made)
         if self._store is not None and self._store is not store:
             self._owned.append(self._store)
-        self._toolbox = _toolbox(tools)
-        check_names(self.name, self._toolbox.toolsets)
+        self.toolbox: Toolbox = _toolbox(tools)
+        check_names(self.name, self.toolbox.toolsets)
         self._context = Context() if context is None else context
+        parts = (*self.toolbox.toolsets, *self._parts.policies)
+        self.places: Places = gathered(self._store, self._context.memory, parts, erased=self._erased)
         self._compactor = self._context.compactor or _default_compactor()
         self._views = ViewCache(self._parts.settings.window.cached_tokens)
         self._counting = self._counting_for(self._context.token_counter)
@@ -120,10 +124,10 @@ class Assembly(Generic[OutputT]):
             await stack.enter_async_context(Background(keeper.run))
             await stack.enter_async_context(Background(late.run))
             await stack.enter_async_context(Background(after.run))
-            for toolset in self._toolbox.toolsets:
+            for toolset in self.toolbox.toolsets:
                 await stack.enter_async_context(toolset)
             # Two tools of one name are found when they are first known, not in the middle of a conversation.
-            await self._toolbox.catalog()
+            await self.toolbox.check()
             self._opened = stack.pop_all()
             self._keeper, self._late, self._after = keeper, late, after
 
@@ -158,7 +162,7 @@ class Assembly(Generic[OutputT]):
 
     async def tools(self) -> Sequence[ToolSpec | HostedTool]:
         """Return the tools on offer now."""
-        return (await self._toolbox.catalog()).listed
+        return (await self.toolbox.catalog()).listed
 
     async def explain(self, tool: str | None) -> str:
         """Return what policies apply to a call of a tool, or of the model. Raises InputError for an unknown tool."""
@@ -167,7 +171,7 @@ class Assembly(Generic[OutputT]):
             kind="model", name=model.name, upstream=upstream_of(model), effect="read", model=model, streams=True
         )
         if tool is not None:
-            found = (await self._toolbox.catalog()).tools.get(tool)
+            found = (await self.toolbox.catalog()).tools.get(tool)
             if found is None:
                 raise InputError(f"there is no tool named {tool!r}")
             call = Call(kind="tool", name=tool, upstream=found[1].server, effect=found[1].effect)
@@ -246,12 +250,13 @@ class Assembly(Generic[OutputT]):
         return self.store().for_user(user)
 
     async def _about(self, user: str | None, conversation: str | None, how: "_How") -> Circumstances:
-        if self._opened is None and self._toolbox.connected:
+        if self._opened is None and self.toolbox.connected:
             message = "connect the tools first: async with assistant: …"
             raise ConfigurationError(message)
         settings = self._parts.settings
         limit = settings.limits.timeout if how.timeout is None else how.timeout
-        catalog = await self._toolbox.catalog()
+        catalog = await self.toolbox.catalog(user)
+        catalog.tell_missing(how.emit)
         counter, window = self._counting.now(self._fits(catalog.listed))
         store = None if user is None or conversation is None else self.user_store(user)
         shown = settings.window.result_tokens
@@ -317,19 +322,14 @@ class Assembly(Generic[OutputT]):
         return None if user is None or memory is None else memory.for_user(user)
 
     async def erase(self, user: str) -> int:
-        """Erase a user in the store, in the memory, and in toolsets that keep data of users."""
-        erased = await self.user_store(user).erase()
+        """Erase a user in all places. Raises ConfigurationError when there is no store."""
+        self.store()
+        return await erase(self.places, user)
+
+    async def _erased(self, user: str) -> None:
+        """Forget a user whose journals are gone, and let what is just being learned come to its end."""
         self._views.forget(user)
-        # What is being learned just now finds no conversation to note it in, but may have remembered something.
         await self.settled()
-        memory = self.memory(user)
-        if memory is not None:
-            await memory.erase()
-        for toolset in self._toolbox.toolsets:
-            if isinstance(toolset, ErasingToolset):
-                await toolset.erase_user(user)
-        await erase_user_in(self._parts.policies, user)
-        return erased
 
     def forget(self, user: str, conversation: str) -> None:
         """Keep nothing of a conversation in this process any more."""

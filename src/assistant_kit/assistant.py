@@ -126,8 +126,8 @@ class Assistant(Generic[OutputT]):
         return await self._assembly.explain(tool)
 
     def health(self) -> Health:
-        """Return how breakers, queues, limits and budgets stand now. Nothing is asked of any server."""
-        return registry.load(registry.HEALTH)(self._assembly.policies)
+        """Return how breakers, queues, limits, budgets and toolsets stand now. Nothing is asked of any server."""
+        return registry.load(registry.HEALTH)(self._assembly.policies, self._assembly.toolbox.toolsets)
 
     async def run(self, message: UserInput, **options: Unpack[RunOptions]) -> Result[OutputT]:
         """Run a turn and return its result.
@@ -168,12 +168,17 @@ class Assistant(Generic[OutputT]):
     def as_tool(self, *, name: str, description: str) -> Toolset:
         """Return this assistant as a tool of another one; give it a name of its own then, `Settings(name=…)`.
 
-        Its turns are conversations of the same user; deadline and cancellation of the call reach them, and recovery
-        of the other assistant's turn goes on with them.
+        Its turns are conversations of the same user; deadline, cancellation and priority of the call reach them, and
+        recovery of the other assistant's turn goes on with them.
         """
         assembly = self._assembly
         return registry.load(registry.NESTED)(
-            self, name=name, description=description, assistant_name=assembly.name, stored=assembly.stored
+            self,
+            name=name,
+            description=description,
+            assistant_name=assembly.name,
+            stored=assembly.stored,
+            places=assembly.places,
         )
 
     async def settled(self) -> None:
@@ -185,15 +190,19 @@ class Assistant(Generic[OutputT]):
         await self._assembly.settled()
 
     async def erase_user(self, user: str) -> int:
-        """Erase all that store, memory and toolsets keep of a user; return the number of conversations.
+        """Erase all that store, memory, toolsets and policies keep of a user; return the number of conversations.
 
         May be repeated when it fails half-way. Raises InputError, StoreError.
         """
         return await self._assembly.erase(user)
 
     def export_user(self, user: str) -> AsyncIterator[str]:
-        """Return all that store and memory keep of a user as JSON lines."""
-        return registry.load(registry.EXPORT_USER)(self._assembly.user_store(user), self._assembly.memory(user))
+        """Return all that store, memory, toolsets and policies keep of a user as JSON lines.
+
+        Raises ConfigurationError when there is no store.
+        """
+        self._assembly.store()
+        return registry.load(registry.EXPORT_USER)(self._assembly.places, user)
 
     @cached_property
     def sync(self) -> SyncAssistant[OutputT]:

@@ -2,7 +2,9 @@
 
 A link is `SHA-256(previous link, digest, time)` and the digest is `SHA-256(salt, payload)`. Payloads are hashed apart,
 so that the chain can still be verified when they and their salts are erased, and say nothing then. Payloads hold hashes
-of record bodies, never the bodies. How a log is chained: https://www.rfc-editor.org/rfc/rfc9162 (there as a tree).
+of record bodies, never the bodies. Records bear the time of their link and the fence that its payload tells; payloads
+without a version were written before that, and tell neither.
+How a log is chained: https://www.rfc-editor.org/rfc/rfc9162 (there as a tree).
 """
 
 import hashlib
@@ -10,7 +12,16 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
+
+APPEND_VERSION: Final = 2
+"""Of a payload about records: from 2 on it has their fence, and their time is that of the link."""
+
+FENCE_IS_TIME: Final = "time"
+"""In place of a fence: it is the time of the link in microseconds."""
+
+Fence: TypeAlias = int | Literal["time"] | None
+"""The fence of records, `FENCE_IS_TIME`, or None where the server is to put it in."""
 
 GENESIS: Final = bytes(32)
 """Stands in for the link before the first one."""
@@ -53,10 +64,10 @@ def digest_of(payload: bytes, salt: bytes) -> bytes:
     return hashlib.sha256(salt + payload).digest()
 
 
-def appended(conversation: str, records: Iterable[tuple[str, str, int, bytes]]) -> AuditNote:
-    """Note that records were appended, each given as id, kind, tokens and body."""
+def appended(conversation: str, records: Iterable[tuple[str, str, int, bytes]], *, fence: Fence) -> AuditNote:
+    """Note that records were appended under a fence, each given as id, kind, tokens and body."""
     shown = [[record_id, kind, tokens, hashlib.sha256(body).hexdigest()] for record_id, kind, tokens, body in records]
-    return _note({"do": "append", "conversation": conversation, "records": shown})
+    return _note({"v": APPEND_VERSION, "do": "append", "conversation": conversation, "fence": fence, "records": shown})
 
 
 def forked(conversation: str, *, source: str, at: int) -> AuditNote:

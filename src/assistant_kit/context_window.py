@@ -24,6 +24,9 @@ OUTPUT_SCHEMA = "the output schema"
 USER_MESSAGE = "the user message"
 CURRENT_TURN = "the current turn"
 
+MOST_TOOLS = 4_096
+"""Tools whose counts are remembered: those of servers may be other objects whenever they are listed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
@@ -52,6 +55,7 @@ class Window:
         self._instructions: _Counted | None = None
         self._tools: dict[int, _Counted] = {}
         self._listed: _Counted | None = None
+        self._schema: _Counted | None = None
 
     @property
     def budget(self) -> int:
@@ -68,13 +72,13 @@ class Window:
         """Return the tokens of what every request of a run carries, by the name of the part.
 
         Parts that are not there have no name, except the instructions, which hold what opens and ends every request.
-        The counts of tools and of the last instructions are remembered.
+        The counts of tools, and of the last instructions and schema, are remembered.
         """
         parts = {INSTRUCTIONS: REPLY + self._instructions_tokens(instructions)}
         if tools:
             parts[TOOL_SCHEMAS] = TOOLS + self._tools_tokens(tools)
         if output is not None:
-            parts[OUTPUT_SCHEMA] = schema_tokens(output, self._counter)
+            parts[OUTPUT_SCHEMA] = self._schema_tokens(output)
         return parts
 
     def room(self, overhead: Mapping[str, int]) -> int:
@@ -96,6 +100,16 @@ class Window:
         items = (*view.items, *(item for block in current.blocks for item in block.items))
         return Packed(items=items, tokens=sum(overhead.values()) + needed)
 
+    def tokens_of(self, tool: ToolSpec | HostedTool) -> int:
+        """Return the tokens of a tool's description; each tool is counted once."""
+        known = self._tools.get(id(tool))
+        if known is None or known.counted_by != self._counter.name:
+            known = _Counted(tool, self._counter.name, tool_tokens(tool, self._counter))
+            if len(self._tools) >= MOST_TOOLS:
+                del self._tools[next(iter(self._tools))]
+            self._tools[id(tool)] = known
+        return known.tokens
+
     def _instructions_tokens(self, instructions: str) -> int:
         if not instructions:
             return 0
@@ -105,20 +119,17 @@ class Window:
             self._instructions = known
         return known.tokens
 
+    def _schema_tokens(self, output: OutputSchema) -> int:
+        name, known = self._counter.name, self._schema
+        if known is None or known.counted_by != name or known.subject is not output:
+            known = self._schema = _Counted(output, name, schema_tokens(output, self._counter))
+        return known.tokens
+
     def _tools_tokens(self, tools: Sequence[ToolSpec | HostedTool]) -> int:
-        """Count each tool once; only the tools of the last call are remembered, so that this does not grow."""
-        name, known = self._counter.name, self._tools
-        listed = self._listed
+        name, listed = self._counter.name, self._listed
         if listed is not None and listed.counted_by == name and listed.subject is tools:
             return listed.tokens
-        counted: dict[int, _Counted] = {}
-        for tool in tools:
-            found = known.get(id(tool))
-            if found is None or found.counted_by != name:
-                found = _Counted(tool, name, tool_tokens(tool, self._counter))
-            counted[id(tool)] = found
-        self._tools = counted
-        total = sum(counted[id(tool)].tokens for tool in tools)
+        total = sum(map(self.tokens_of, tools))
         # Only a tuple is recognised as a whole: a list might have changed meanwhile.
         self._listed = _Counted(tools, name, total) if isinstance(tools, tuple) else None
         return total

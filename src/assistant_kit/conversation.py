@@ -7,6 +7,8 @@ directly after the model's answer that made it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
+from typing import TypeAlias
 
 from assistant_kit.entries import (
     CallResolved,
@@ -32,6 +34,9 @@ OUTCOME_UNKNOWN = (
 )
 NOT_MADE = "This call was not made."
 _SUMMARY = "[Summary of an earlier part of this conversation]\n{text}"
+
+_Place: TypeAlias = tuple[str, str]
+"""A call of an answer: its id, and its key, `step.index`."""
 
 
 def tokens_of(entry: Entry, counter: TokenCounter) -> int:
@@ -160,7 +165,7 @@ class _Growing:
                 self._started = entry
                 self._seq = measured.seq
                 self._blocks.append(Block(items=(entry.input,), tokens=self._count(measured)))
-            case MemoriesRecalled() as entry if len(self._blocks) == 1 and self._started is not None:
+            case MemoriesRecalled() as entry if self._started is not None and self._response is None:
                 self._recalled = entry.memories
                 asked = self._blocks.pop()
                 tokens = asked.tokens + self._count(measured)
@@ -205,7 +210,7 @@ class _Growing:
 def _block_of(step: Step, counter: TokenCounter) -> Block:
     response = step.response
     prompt = () if response.prompt is None else (response.prompt,)
-    items = _replayable(response.items)
+    items = _told_apart(_replayable(response.items))
     calls = [item for item in items if isinstance(item, ToolCall)]
     answers = _answers(step, calls, counter) if calls else []
     return Block(
@@ -223,28 +228,69 @@ def _replayable(items: Sequence[OutputItem]) -> tuple[OutputItem, ...]:
     return tuple(items[:end])
 
 
+def _told_apart(items: tuple[OutputItem, ...]) -> tuple[OutputItem, ...]:
+    """Give a call another id where one before it has the same: who reads them could not tell their answers apart.
+
+    Runs see to that before they record an answer; a journal from elsewhere may hold anything.
+    """
+    ids = [item.call_id for item in items if isinstance(item, ToolCall)]
+    taken = set(ids)
+    if len(taken) == len(ids):
+        return items
+    seen: set[str] = set()
+    named: list[OutputItem] = []
+    for item in items:
+        if isinstance(item, ToolCall):
+            if item.call_id in seen:
+                free = next(name for n in count(2) if (name := f"{item.call_id}_{n}") not in taken)
+                item = replace(item, call_id=free, raw=None)  # noqa: PLW2901  (the named twin)
+                taken.add(free)
+            seen.add(item.call_id)
+        named.append(item)
+    return tuple(named)
+
+
 def _answers(step: Step, calls: Sequence[ToolCall], counter: TokenCounter) -> list[Answered]:
     """Return one answer for each call, in the order of the calls; where none is recorded, one that says so.
 
-    Some servers give two calls of an answer the same id; then the recorded key, `step.index`, tells them apart.
+    `calls` are those of the recorded response, in their order, under ids that differ. Where two had the same id, the
+    recorded key, `step.index`, tells them apart.
     """
     by_id = {answer.item.call_id: answer for answer in step.answers}
     if len(by_id) == len(calls) == len(step.answers) and all(call.call_id in by_id for call in calls):
-        return [by_id[call.call_id] for call in calls]
-    recorded: dict[str, list[Answered]] = {}
-    for answer in step.answers:
-        recorded.setdefault(answer.item.call_id, []).append(answer)
+        return [_of(call, by_id[call.call_id], counter) for call in calls]
+    asked = [item.call_id for item in step.response.items if isinstance(item, ToolCall)]
+    places = [(call_id, f"{step.response.step}.{index}") for index, call_id in enumerate(asked)]
+    left = list(step.answers)
     answers: list[Answered] = []
-    for index, call in enumerate(calls):
-        found = recorded.get(call.call_id)
-        if found:
-            key = f"{step.response.step}.{index}"
-            answer = next((answer for answer in found if answer.key == key), found[0])
-            found.remove(answer)
-            answers.append(answer)
+    for call, place in zip(calls, places, strict=True):
+        answer = _recorded(left, place, places)
+        if answer is None:
+            answers.append(_made_up(call, started=place[0] in step.started, counter=counter))
         else:
-            answers.append(_made_up(call, started=call.call_id in step.started, counter=counter))
+            left.remove(answer)
+            answers.append(_of(call, answer, counter))
     return answers
+
+
+def _recorded(answers: Sequence[Answered], place: _Place, places: Sequence[_Place]) -> Answered | None:
+    """Return the answer to the call at this place, of an id and a key; None if there is none.
+
+    An answer of this id under a key that no call has is taken, too.
+    """
+    ours = [answer for answer in answers if answer.item.call_id == place[0]]
+    exact = (answer for answer in ours if answer.key == place[1])
+    stray = (answer for answer in ours if (place[0], answer.key) not in places)
+    return next(chain(exact, stray), None)
+
+
+def _of(call: ToolCall, answer: Answered, counter: TokenCounter) -> Answered:
+    """Return the answer under the id and the name of the call, by which the model reads it."""
+    if answer.item.call_id != call.call_id:
+        answer = replace(answer, item=replace(answer.item, call_id=call.call_id))
+    if answer.tool == call.name:
+        return answer
+    return replace(answer, tool=call.name, tokens=answer_tokens(call.name, answer.item.content, counter))
 
 
 def _made_up(call: ToolCall, *, started: bool, counter: TokenCounter) -> Answered:

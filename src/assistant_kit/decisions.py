@@ -8,11 +8,13 @@ from assistant_kit.entries import ApprovalDecided, CallResolved, TurnFinished
 from assistant_kit.errors import ConversationBusy, InputError
 from assistant_kit.journal_reader import JournalReader, undecided
 from assistant_kit.messages import Part
+from assistant_kit.protocols.store import UserStore
 from assistant_kit.replay import record_of
 from assistant_kit.run.history import HistoryTurn
 from assistant_kit.run.result import CallResult
 from assistant_kit.runtimes.journal import Journal
 from assistant_kit.session import Holding, Session
+from assistant_kit.transfer.belongings import delete_belongings
 from assistant_kit.usage import Usage
 
 
@@ -92,11 +94,17 @@ async def close(session: Session, *, reason: str) -> None:
     await session.leased(work)
 
 
-async def rewind(session: Session, *, to_turn: str | None) -> None:
-    """Forget what came after a turn, or everything. Raises InputError when there is no such turn."""
+async def rewind(session: Session, *, to_turn: str | None, elsewhere: Sequence[UserStore] = ()) -> None:
+    """Forget what came after a turn, or everything, with what belongs to it and to no other conversation.
+
+    A turn that is not finished ends before. `elsewhere` are other stores in which nested assistants may have their
+    turns. Raises InputError when there is no such turn, ConversationBusy when one of those turns is held.
+    """
 
     async def work(holding: Holding) -> None:
         to = 0 if to_turn is None else (await find_turn(session.journal, to_turn)).last_seq
+        stores = (session.store, *elsewhere)
+        await delete_belongings(stores, holding.lease, after=to, reason="the conversation was rewound")
         await session.store.rewind(holding.lease, to=to)
 
     await session.leased(work)

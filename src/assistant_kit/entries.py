@@ -87,7 +87,7 @@ class ToolFinished:
     """What became of a call. `content` is what the model reads.
 
     Of an overlong result that is the beginning and the end; `kept` then names the whole text, which is kept beside the
-    journal and read in pages.
+    journal and read in pages. `untrusted`: it was written by others, such as the server that the tool belongs to.
     """
 
     kind: Literal["tool_finished"] = "tool_finished"
@@ -98,6 +98,7 @@ class ToolFinished:
     outcome: Outcome
     content: tuple[Part, ...]
     kept: str = ""
+    untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

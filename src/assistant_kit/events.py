@@ -62,14 +62,30 @@ class ToolRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolProgress:
+    """How far a running tool call is, as the tool itself says: `progress` of `total`, in a unit of its own.
+
+    `total` is None where nobody knows it. The words of a tool of a server are the server's.
+    """
+
+    kind: Literal["tool_progress"] = "tool_progress"
+    call_id: str
+    tool: str
+    progress: float
+    total: float | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolResult:
-    """What became of a tool call."""
+    """What became of a tool call. `untrusted`: the content was written by others, such as the tool's server."""
 
     kind: Literal["tool_result"] = "tool_result"
     call_id: str
     tool: str
     outcome: Outcome
     content: tuple[Part, ...]
+    untrusted: bool = False
 
     @property
     def text(self) -> str:
@@ -110,6 +126,22 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delayed:
+    """A call waits for its turn, and goes on by itself.
+
+    `call` is the kind of what is called, `name` its name. `reason` says why: all places of a bulkhead are taken, or a
+    rate limit lets it through later. `expected` is for how many seconds, if nothing else comes between; None while
+    nobody can tell.
+    """
+
+    kind: Literal["delayed"] = "delayed"
+    call: Literal["model", "tool", "other"]
+    name: str
+    reason: Literal["queue", "rate_limit"]
+    expected: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack:
     """A model could not answer (`error`, or it refused), and another one is asked in its place.
 
@@ -122,6 +154,15 @@ class FellBack:
     to: str
     reason: FailureKind
     error: AssistantKitError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsetUnavailable:
+    """The tools of a toolset are missing in this run, which goes on without them; `reason` says why."""
+
+    kind: Literal["toolset_unavailable"] = "toolset_unavailable"
+    toolset: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +189,14 @@ Delta: TypeAlias = Token | ReasoningToken | RefusalToken
 Event: TypeAlias = (
     Delta
     | ToolRequest
+    | ToolProgress
     | ToolResult
     | ApprovalRequired
     | TextRetracted
     | Retrying
+    | Delayed
     | FellBack
+    | ToolsetUnavailable
     | ContextCompacted
     | Complete
     | Error

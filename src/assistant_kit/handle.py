@@ -8,14 +8,15 @@ from assistant_kit.decisions import close, decide, find_turn, resolve, rewind, u
 from assistant_kit.errors import InputError
 from assistant_kit.journal_reader import JournalReader
 from assistant_kit.messages import Text, UserInput
+from assistant_kit.protocols.store import UserStore
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn
-from assistant_kit.run.long_results import delete_with_kept
 from assistant_kit.run.options import ConversationOptions, RunOptions
 from assistant_kit.run.result import CallResult, Result
 from assistant_kit.run.stream import RunStream
 from assistant_kit.session import Session
 from assistant_kit.transfer import export_conversation
+from assistant_kit.transfer.belongings import delete_whole
 
 OutputT = TypeVar("OutputT")
 
@@ -111,24 +112,33 @@ class Conversation(Generic[OutputT]):
         return Conversation(self._assembly, conversation, self.user)
 
     async def rewind(self, *, to_turn: str | None) -> None:
-        """Forget what came after a turn; with None everything. Forks keep what they share. Raises InputError."""
-        await rewind(await self._session(), to_turn=to_turn)
+        """Forget what came after a turn; with None everything. Forks keep what they share.
+
+        What fails half-way is finished by rewinding again. Raises InputError, ConversationBusy.
+        """
+        await rewind(await self._session(), to_turn=to_turn, elsewhere=self._stores()[1:])
 
     def export(self) -> AsyncIterator[str]:
-        """Return the conversation as JSON lines. Raises ConversationNotFound."""
-        return export_conversation(self._store, self.id)
+        """Return the conversation, with what belongs to it, as JSON lines. Raises ConversationNotFound."""
+        return export_conversation(self._store, self.id, elsewhere=self._stores()[1:])
 
     async def delete(self) -> None:
-        """Delete the conversation, and the whole texts of overlong results that it names; forks keep their previews.
+        """Delete the conversation, with the turns of nested assistants and the whole texts of overlong results.
 
-        What fails half-way is finished by deleting again. Raises ConversationNotFound, ConversationBusy.
+        What a fork shares stays until that is deleted, too. What fails half-way is finished by deleting again. Raises
+        ConversationNotFound, ConversationBusy.
         """
-        await delete_with_kept(self._store, self.id)
+        await delete_whole(self._stores(), self.id)
         self._assembly.forget(self.user, self.id)
 
     async def _resume(self, emit: Emit, *, stream: bool, timeout: float | None) -> Result[OutputT]:
         session = await self._assembly.session(self.user, self.id, emit, stream=stream, timeout=timeout)
         return cast("Result[OutputT]", await session.resume())
+
+    def _stores(self) -> Sequence[UserStore]:
+        """Return the store of this conversation, and those in which nested assistants have their turns."""
+        own = self._assembly.store()
+        return (self._store, *(store.for_user(self.user) for store in self._assembly.places.stores if store is not own))
 
     async def _session(self) -> Session:
         return await self._assembly.session(self.user, self.id)

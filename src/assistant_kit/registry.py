@@ -21,8 +21,20 @@ STORES: dict[str, tuple[str, str]] = {
 }
 """Schemes of store addresses such as `sqlite:///chat.db`."""
 
+STATES: dict[str, tuple[str, str]] = {
+    "postgres:": ("assistant_kit.shared_states.postgres", "PostgresState"),
+    "postgresql:": ("assistant_kit.shared_states.postgres", "PostgresState"),
+    "sqlite:": ("assistant_kit.shared_states.sqlite", "SQLiteState"),
+    "redis:": ("assistant_kit.shared_states.redis", "RedisState"),
+    "rediss:": ("assistant_kit.shared_states.redis", "RedisState"),
+    "valkey:": ("assistant_kit.shared_states.redis", "RedisState"),
+    "valkeys:": ("assistant_kit.shared_states.redis", "RedisState"),
+}
+"""The same schemes, for shared states such as `redis://host:6379/0`."""
+
 IN_MEMORY = "memory:"
 MEMORY_STORE = ("assistant_kit.stores.memory", "MemoryStore")
+MEMORY_STATE = ("assistant_kit.shared_states.memory", "MemoryState")
 FUNCTION_TOOLS = ("assistant_kit.toolsets.functions", "FunctionTools")
 OUTPUT_TYPE = ("assistant_kit.output_type", "output_type")
 ASSEMBLY = ("assistant_kit.assembly", "Assembly")
@@ -30,7 +42,7 @@ CONVERSATION = ("assistant_kit.handle", "Conversation")
 RECOVER = ("assistant_kit.recovery", "recover")
 RECOVERING = ("assistant_kit.recovery", "recovering")
 NESTED = ("assistant_kit.toolsets.nested", "NestedAssistant")
-EXPORT_USER = ("assistant_kit.transfer", "export_user")
+EXPORT_USER = ("assistant_kit.transfer", "export_places")
 HEALTH = ("assistant_kit.resilience", "health_of")
 SYNC = ("assistant_kit.sync", "sync_assistant")
 CHAIN = ("assistant_kit.compactors.chain", "Chain")
@@ -62,9 +74,18 @@ def make_model(address: str) -> Any:
 
 def make_store(address: str) -> Any:
     """Return the store that an address stands for; nothing is opened yet. Raises UnknownStore."""
+    return _place(address, STORES, MEMORY_STORE)
+
+
+def make_state(address: str) -> Any:
+    """Return the shared state that an address stands for; nothing is opened yet. Raises UnknownStore."""
+    return _place(address, STATES, MEMORY_STATE)
+
+
+def _place(address: str, places: dict[str, tuple[str, str]], in_memory: tuple[str, str]) -> Any:
     if address == IN_MEMORY:
-        return load(MEMORY_STORE)()
-    for scheme, place in STORES.items():
+        return load(in_memory)()
+    for scheme, place in places.items():
         if address.startswith(scheme):
             return load(place).from_address(address)
-    raise UnknownStore(address, (IN_MEMORY, *STORES))
+    raise UnknownStore(address, (IN_MEMORY, *places))

@@ -1,8 +1,9 @@
 """The policies of an assistant, and the one order in which they stand around each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from assistant_kit.messages import Json
 from assistant_kit.policies.bulkhead import Bulkhead
 from assistant_kit.policies.circuit_breaker import CircuitBreaker
 from assistant_kit.policies.fallback import Fallback
@@ -15,11 +16,13 @@ from assistant_kit.protocols.policy import (
     Call,
     ClosingPolicy,
     Condition,
-    ErasingPolicy,
     ExplainedPolicy,
+    Hear,
     Policy,
+    ReportingPolicy,
     WatchedPolicy,
 )
+from assistant_kit.protocols.toolset import Toolset, ToolsetHealth, WatchedToolset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class Policies:
 
     A fallback is told by the breaker what is down, and a hedge draws on the budget of the retries, unless they were
     given others; a quota of money covers the models of the fallback.
+
+    `on_condition` is told when the state of something that `Assistant.health()` shows has changed.
     """
 
     quotas: Quotas | None = None
@@ -45,16 +50,17 @@ class Policies:
     breaker: CircuitBreaker | None = field(default_factory=CircuitBreaker)
     timeouts: Timeouts | None = field(default_factory=Timeouts)
     others: Sequence[Policy] = ()
+    on_condition: Hear | None = None
 
     def chain(self) -> tuple[Policy, ...]:
-        """Return the policies, the outermost first."""
+        """Return the policies, the outermost first. From now on they tell `on_condition`."""
         fallback, hedge, quotas = self.fallback, self.hedge, self.quotas
         if fallback is not None and quotas is not None:
             quotas = quotas.covering(fallback.names)
         if fallback is not None and self.breaker is not None:
             fallback = fallback.knowing(self.breaker.is_open)
-        if hedge is not None and hedge.budget is None and self.retry is not None:
-            hedge = replace(hedge, budget=self.retry.budget)
+        if hedge is not None and self.retry is not None:
+            hedge = hedge.drawing_on(self.retry.budget)
         inside = (
             quotas,
             self.bulkhead,
@@ -65,7 +71,10 @@ class Policies:
             self.breaker,
             self.timeouts,
         )
-        return (*self.others, *(policy for policy in inside if policy is not None))
+        policies = (*self.others, *(policy for policy in inside if policy is not None))
+        if self.on_condition is not None:
+            report(policies, self.on_condition)
+        return policies
 
 
 def chain_of(policies: Policies | Sequence[Policy] | None) -> tuple[Policy, ...]:
@@ -86,7 +95,7 @@ def explain(policies: Sequence[Policy], call: Call) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How the things stand that policies watch: breakers, queues, limits, budgets, each by its name."""
+    """How things stand, each by its name: breakers, queues, limits, budgets, and toolsets that may be down."""
 
     conditions: Mapping[str, Condition]
 
@@ -96,13 +105,30 @@ class Health:
         return all(condition.ok for condition in self.conditions.values())
 
 
-def health_of(policies: Sequence[Policy]) -> Health:
+def health_of(policies: Sequence[Policy], toolsets: Sequence[Toolset] = ()) -> Health:
     """Return how things stand now. Nothing is asked of any server."""
-    found: dict[str, Condition] = {}
+    found = {f"toolset {one.name}": _condition(one.health()) for one in toolsets if isinstance(one, WatchedToolset)}
     for policy in policies:
         if isinstance(policy, WatchedPolicy):
             found.update(policy.health())
     return Health(conditions=found)
+
+
+def _condition(health: ToolsetHealth) -> Condition:
+    data: dict[str, Json] = {
+        "reason": health.reason,
+        "retry_in": health.retry_in,
+        "notes": list(health.notes),
+        "connections": health.connections,
+    }
+    return Condition(ok=health.available, state="available" if health.available else "down", data=data)
+
+
+def report(policies: Sequence[Policy], hear: Hear) -> None:
+    """Let policies tell of changes of their conditions from now on."""
+    for policy in policies:
+        if isinstance(policy, ReportingPolicy):
+            policy.report_to(hear)
 
 
 async def close_policies(policies: Sequence[Policy]) -> None:
@@ -110,10 +136,3 @@ async def close_policies(policies: Sequence[Policy]) -> None:
     for policy in policies:
         if isinstance(policy, ClosingPolicy):
             await policy.aclose()
-
-
-async def erase_user_in(policies: Sequence[Policy], user: str) -> None:
-    """Erase what policies keep of a user. Raises StoreError."""
-    for policy in policies:
-        if isinstance(policy, ErasingPolicy):
-            await policy.erase_user(user)

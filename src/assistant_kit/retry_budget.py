@@ -1,5 +1,6 @@
 """How much may be tried again: a bucket that successes fill and retries empty."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from assistant_kit.errors import ConfigurationError
@@ -21,6 +22,10 @@ class RetryBudget:
     capacity: int = 100
     cost: int = 10
     _left: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict[str, int])
+    _empty: set[str] = field(init=False, repr=False, compare=False, default_factory=set[str])
+    _watchers: list[Callable[[], None]] = field(
+        init=False, repr=False, compare=False, default_factory=list[Callable[[], None]]
+    )
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError when nothing could ever be retried."""
@@ -36,9 +41,12 @@ class RetryBudget:
         left = self.left(key)
         if left < self.cost:
             return False
-        self._left[key] = left - self.cost
+        self._left[key] = left = left - self.cost
         if len(self._left) > _MOST_KEYS:
-            del self._left[next(iter(self._left))]
+            first = next(iter(self._left))
+            del self._left[first]
+            self._see(first, self.capacity)
+        self._see(key, left)
         return True
 
     def earn(self, key: str) -> None:
@@ -49,6 +57,27 @@ class RetryBudget:
                 del self._left[key]
             else:
                 self._left[key] = left + 1
+            self._see(key, left + 1)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` whenever the first bucket is used up, and when none is any more; asked twice, once."""
+        if watcher not in self._watchers:
+            self._watchers.append(watcher)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether a bucket has not enough left for a retry."""
+        return bool(self._empty)
+
+    def _see(self, key: str, left: int) -> None:
+        before = self.used_up
+        if left < self.cost:
+            self._empty.add(key)
+        else:
+            self._empty.discard(key)
+        if self.used_up != before:
+            for watcher in tuple(self._watchers):
+                watcher()
 
     @property
     def lowest(self) -> int:

@@ -158,7 +158,8 @@ class RecoverySettings:
 class RecallSettings:
     """How much is recalled for a turn: at most `limit` memories, of `max_tokens` together.
 
-    Only those with a `score` of at least `min_score` are shown, when that is set.
+    They take at most half of what the user's message leaves of the window. Only those with a `score` of at least
+    `min_score` are shown, when that is set.
     """
 
     limit: int = 8

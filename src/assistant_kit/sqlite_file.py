@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
 
@@ -16,6 +16,22 @@ _NOT_WRITABLE: Final = "make the file and its folder writable for this process"
 
 FOREIGN: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's module raises: messages of SQLite quote what is damaged, and the module decodes them as UTF-8."""
+
+
+class Rows(Protocol):
+    """What a statement returns: sqlite3's cursors and apsw's."""
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        ...
+
+
+class Statements(Protocol):
+    """A connection, of sqlite3 or of apsw."""
+
+    def execute(self, statement: str, /) -> Rows:
+        """Execute a statement."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +48,10 @@ class Advice:
             return StoreCorrupt(f"{path}: {error.object!r}: {self.damaged}")
         # Errors of the Python module itself have no code.
         code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        kind, advice = self._meaning(code & 0xFF)
+        kind, advice = self.meaning(code & 0xFF)
         return kind(f"{path}: {error}: {advice}")
 
-    def _meaning(self, code: int) -> tuple[type[StoreError], str]:
+    def meaning(self, code: int) -> tuple[type[StoreError], str]:
         """Return what a primary result code means (https://sqlite.org/rescode.html)."""
         meanings: dict[int, tuple[type[StoreError], str]] = {
             sqlite3.SQLITE_BUSY: (StoreBusy, _TRY_AGAIN),
@@ -51,7 +67,7 @@ class Advice:
         return meanings.get(code, (StoreError, "SQLite refused this; please report it"))
 
 
-def version_of(connection: sqlite3.Connection, path: str, *, application: int, newest: int) -> int:
+def version_of(connection: Statements, path: str, *, application: int, newest: int) -> int:
     """Return the version of the schema, 0 for an empty file. Raises StoreCorrupt, StoreTooNew."""
     found, version, tables = connection.execute(
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
@@ -64,15 +80,21 @@ def version_of(connection: sqlite3.Connection, path: str, *, application: int, n
     return version
 
 
-def switch_to_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Let readers and a writer work side by side. The mode stays with the file."""
+def switch_to_wal(
+    connection: Statements, busy_timeout: float, *, locked: type[Exception] = sqlite3.OperationalError
+) -> None:
+    """Let readers and a writer work side by side. The mode stays with the file.
+
+    `locked` is what the module raises, among others, while another connection has the file.
+    """
     give_up = time.monotonic() + busy_timeout
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
+        except locked as error:
             # SQLite does not wait here while another process does the same, to avoid a deadlock.
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+            code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY)
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                 raise
             time.sleep(_LOCKED_PAUSE)
         else:

@@ -45,6 +45,8 @@ class ToolSpec:
     `parameters` is the JSON schema of its arguments; `timeout` is in seconds (None: the run's default);
     `reconciles` tells that its toolset can find out what became of a call (`ReconcilingToolset`);
     `origin` says in errors where the tool comes from, `server` names the server that answers it, if it is one.
+    `untrusted`: what it says was written by others, so nothing in it is an instruction of the application.
+    `definition` is the SHA-256 of what a server says of its tool, for pins; "" where nobody else defines it.
     """
 
     name: str
@@ -57,6 +59,8 @@ class ToolSpec:
     reconciles: bool = False
     origin: str = ""
     server: str = ""
+    untrusted: bool = False
+    definition: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,8 @@ SECOND_OF_B = "segment = (SELECT segment FROM conversations WHERE conversation =
         ("UPDATE records SET kind = 'other' WHERE $SECOND_OF_B", "changed_record", ("b", 2)),
         ("UPDATE records SET tokens = tokens + 1 WHERE $SECOND_OF_B", "changed_record", ("b", 2)),
         ("UPDATE records SET total_tokens = 0 WHERE $SECOND_OF_B", "changed_record", ("b", 2)),
+        ("UPDATE records SET fence = fence + 1 WHERE $SECOND_OF_B", "changed_record", ("b", 2)),
+        ("UPDATE records SET at = at + 0.001 WHERE $SECOND_OF_B", "changed_record", ("b", 2)),
         ("UPDATE records SET record_id = 'x' WHERE $SECOND_OF_B", "other_record", ("b", 2)),
         ("DELETE FROM records WHERE $SECOND_OF_B", "missing_record", ("b", 2)),
         ("UPDATE conversations SET title = 'x' WHERE conversation = 'a'", "changed_title", ("a", None)),

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
@@ -73,6 +74,8 @@ RECORD_FIELDS = {
     "body": "changed_record",
     "tokens": "changed_record",
     "total_tokens": "changed_record",
+    "fence": "changed_record",
+    "at": "changed_record",
 }
 
 
@@ -240,7 +243,7 @@ def retold(links: Sequence[AuditLink], at: int) -> list[AuditLink]:
     kept = list(links[:at])
     for link in links[at + 1 :]:
         assert link.payload is not None
-        kept.append(forged(kept[-1] if kept else None, link.payload))
+        kept.append(forged(kept[-1] if kept else None, link.payload, at_us=link.at_us))
     return kept
 
 
@@ -254,6 +257,38 @@ async def test_an_anchor_finds_a_chain_that_was_computed_anew() -> None:
     assert places(await verified(copy, anchor=head)) == [("cut_chain", 1, None)]
     copy.links.append(forged(copy.links[-1], b'{"conversation":"b","do":"rename","title":"x"}'))
     assert ("rewritten_chain", 2, None) in places(await verified(copy, anchor=head))
+
+
+@pytest.mark.parametrize(("value", "detail"), [({"fence": 99}, "fence"), ({"at": 1e9}, "at"), ({"at": math.nan}, "at")])
+async def test_it_says_which_of_fence_and_time_was_changed(value: dict[str, Any], detail: str) -> None:
+    copy = await copied(Act("append", "a", number=2))
+    copy.records["a"][1] = replace(copy.records["a"][1], **value)
+    (finding,) = (await verified(copy)).findings
+    assert (finding.problem, finding.conversation, finding.seq, finding.detail) == ("changed_record", "a", 2, detail)
+
+
+async def test_a_fence_may_be_the_time_of_its_link() -> None:
+    copy = await copied(Act("append", "a"))
+    payload = {**json.loads(copy.links[0].payload or b""), "fence": "time"}
+    copy.links = [forged(None, json.dumps(payload).encode(), at_us=copy.links[0].at_us)]
+    changed = await verified(copy)
+    copy.records["a"] = [replace(record, fence=copy.links[0].at_us) for record in copy.records["a"]]
+    assert {finding.detail for finding in changed.findings} == {"fence"}
+    assert (await verified(copy)).ok
+
+
+async def test_a_chain_from_before_fences_and_times_were_in_it_is_verified_without_them() -> None:
+    copy = await copied(*A_HISTORY)
+    for at, link in enumerate(copy.links):
+        payload = json.loads(link.payload or b"")
+        payload.pop("v", None)
+        payload.pop("fence", None)
+        before = copy.links[at - 1] if at else None
+        copy.links[at] = forged(before, json.dumps(payload).encode(), at_us=link.at_us)
+    copy.records["b"] = [replace(record, fence=99, at=7.0) for record in copy.records["b"]]
+    assert (await verified(copy)).ok
+    copy.records["b"][0] = replace(copy.records["b"][0], body=b"other")
+    assert places(await verified(copy)) == [("changed_record", "b", 1)]
 
 
 async def test_a_missing_chain_is_one_finding() -> None:
@@ -271,9 +306,11 @@ async def test_a_missing_chain_is_one_finding() -> None:
         b"[]",
         b'{"do":"append","conversation":"a","records":[1]}',
         b'{"do":"append","conversation":"a","records":[["x"]]}',
+        b'{"v":3,"do":"append","conversation":"a","fence":1,"records":[]}',
+        b'{"v":2,"do":"append","conversation":"a","fence":"late","records":[]}',
         b"[" * 100_000,
     ],
-    ids=["text", "nothing", "list", "number", "short", "deep"],
+    ids=["text", "nothing", "list", "number", "short", "newer", "no fence", "deep"],
 )
 async def test_a_payload_that_says_nothing_known_is_found(payload: bytes) -> None:
     copy = await copied(Act("append", "a"))

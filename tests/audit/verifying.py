@@ -42,8 +42,9 @@ def places(report: AuditReport) -> list[tuple[str, str | int | None, int | None]
     ]
 
 
-def forged(previous: AuditLink | None, payload: bytes) -> AuditLink:
+def forged(previous: AuditLink | None, payload: bytes, *, at_us: int = 5) -> AuditLink:
     """Return a link whose hashes are right, as somebody can make who can write to the store."""
     n, before = (1, GENESIS) if previous is None else (previous.n + 1, previous.link)
     digest = digest_of(payload, b"salt")
-    return AuditLink(n=n, at_us=5, payload=payload, salt=b"salt", digest=digest, link=link_after(before, digest, 5))
+    link = link_after(before, digest, at_us)
+    return AuditLink(n=n, at_us=at_us, payload=payload, salt=b"salt", digest=digest, link=link)

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from assistant_kit.audit_chain import GENESIS, AuditLink, digest_of, link_after
+from assistant_kit.audit_chain import FENCE_IS_TIME, GENESIS, AuditLink, digest_of, link_after
 from assistant_kit.entries import ToolFinished
 from assistant_kit.messages import Outcome, text_of
 from assistant_kit.protocols.store import Record
@@ -163,30 +163,46 @@ def check_delegated(turns: Sequence[Turn]) -> Iterator[Violation]:
 def check_audit(user: str, links: Sequence[AuditLink], journals: Mapping[str, Sequence[Record]]) -> Iterator[Violation]:
     """Check that a user's chain is whole, and that what it tells is what the journals hold."""
     previous = GENESIS
-    told: dict[str, list[tuple[str, str]]] = {}
+    told: dict[str, list[Told]] = {}
     for number, link in enumerate(links, start=1):
         if link.n != number or link.link != link_after(previous, link.digest, link.at_us):
             yield Violation(blame="broken", text=f"{user}: the audit chain breaks at link {number}")
         if link.payload is None or link.salt is None or digest_of(link.payload, link.salt) != link.digest:
             yield Violation(blame="broken", text=f"{user}: audit link {number} does not hold its payload")
         else:
-            _retell(json.loads(link.payload), told)
+            _retell(json.loads(link.payload), link.at_us, told)
         previous = link.link
     for earlier, later in pairwise(links):
         if later.at_us < earlier.at_us:
             yield Violation(blame="broken", text=f"{user}: audit link {later.n} is older than the one before it")
     for name, records in journals.items():
-        kept = [(record.record_id, hashlib.sha256(record.body).hexdigest()) for record in records]
-        if kept != told.get(name, []):
+        expected = told.get(name, [])
+        if len(records) != len(expected) or not all(map(_is_told, records, expected)):
             yield Violation(blame="broken", text=f"{user}/{name}: the audit chain tells of other records")
 
 
-def _retell(payload: dict[str, Any], told: dict[str, list[tuple[str, str]]]) -> None:
+class Told(NamedTuple):
+    """A record as the chain tells of it."""
+
+    record_id: str
+    sha256: str
+    fence: int
+    at_us: int
+
+
+def _is_told(record: Record, told: Told) -> bool:
+    digest = hashlib.sha256(record.body).hexdigest()
+    same = (record.record_id, digest, record.fence) == (told.record_id, told.sha256, told.fence)
+    return same and abs(record.at * 1e6 - told.at_us) <= 1
+
+
+def _retell(payload: dict[str, Any], at_us: int, told: dict[str, list[Told]]) -> None:
     """Do again what a link of the chain says was done."""
     records = told.setdefault(payload["conversation"], [])
     match payload["do"]:
         case "append":
-            records += [(record_id, digest) for record_id, _, _, digest in payload["records"]]
+            fence = at_us if payload["fence"] == FENCE_IS_TIME else payload["fence"]
+            records += [Told(record_id, digest, fence, at_us) for record_id, _, _, digest in payload["records"]]
         case "rewind":
             del records[payload["to"] :]
         case "delete":

@@ -5,10 +5,11 @@ import math
 import sys
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from assistant_kit.embedders.small import READ, SmallEmbedder
-from assistant_kit.errors import MissingDependency
+from assistant_kit.errors import ConfigurationError, MissingDependency
 from assistant_kit.protocols.embedder import Vector
 from assistant_kit.retrieval import cosine
 
@@ -65,6 +66,21 @@ def test_it_is_loaded_at_its_first_use_serves_many_at_once_and_is_let_go() -> No
         await embedder.aclose()
 
     anyio.run(many)
+
+
+async def test_those_who_wait_for_their_turn_take_no_thread_from_others() -> None:
+    threads = anyio.to_thread.current_default_thread_limiter()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for number in range(5):
+                group.start_soon(EMBEDDER.embed, [f"some words {number}"])
+            await anyio.wait_all_tasks_blocked()
+            assert threads.borrowed_tokens == 0
+
+
+def test_without_a_thread_nothing_can_be_done() -> None:
+    with pytest.raises(ConfigurationError):
+        SmallEmbedder(threads=0)
 
 
 def test_without_its_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

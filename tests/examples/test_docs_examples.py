@@ -26,6 +26,7 @@ price | error | The arguments do not fit the tool: lines.0.count: Input should b
 them and call it again.
 pay | ok | paid 20.0 for ann, key of 64 letters
 pay | error | Payments above 100 need a new sign-in. Ask the user to sign in.
+export | ok | 2 years are written
 chart | ok | Temperatures in Oslo: | image
 find | ok | here
 send | ok | shop@example.org to ann@example.org: Hello
@@ -81,6 +82,9 @@ rate limit model:rules: ok
 breaker model:first: closed
 breaker model:rules: closed
 data
+bulkhead model:scripted: free -> waiting
+scripted is busy (queue): please wait
+bulkhead model:scripted: waiting -> free
 """,
     "circuit_breaker": """\
 no connection

@@ -41,9 +41,9 @@ class InOneSchema(IndexWorkbench):
     async def remove_place(self, folder: Path) -> None:  # noqa: ARG002  (all tests use one schema)
         run(
             self.url,
-            f"TRUNCATE {SHARED}.passages",
+            f"TRUNCATE {SHARED}.passages CASCADE",
             f"UPDATE {SHARED}.settings SET embedder = '', dimensions = NULL",  # noqa: S608
-            f"DROP INDEX IF EXISTS {SHARED}.passages_hnsw",
+            f"DROP INDEX IF EXISTS {SHARED}.vectors_hnsw",
         )
 
 
@@ -79,7 +79,7 @@ async def test_a_graph_finds_most_of_the_nearest_and_as_many_as_there_are(postgr
         many, few = graph.for_owner("many"), graph.for_owner("few")
         await many.put([passage(f"p{n}", vector=anywhere(random, 16)) for n in range(500)])
         await few.put([passage(f"p{n}", vector=anywhere(random, 16)) for n in range(40)])
-        run(postgres_url, f"ANALYZE {name}.passages")
+        run(postgres_url, f"ANALYZE {name}.passages, {name}.vectors")
 
         found = 0
         for _ in range(10):
@@ -89,7 +89,7 @@ async def test_a_graph_finds_most_of_the_nearest_and_as_many_as_there_are(postgr
             assert len(await few.nearest(asked, limit=40)) == 40
 
     # A session that has ended has told how often it used which index.
-    used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE schemaname = %s AND indexrelname = 'passages_hnsw'"
+    used = "SELECT idx_scan FROM pg_stat_user_indexes WHERE schemaname = %s AND indexrelname = 'vectors_hnsw'"
     with asking(postgres_url) as connection, anyio.fail_after(30):
         while (connection.execute(used, [name]).fetchone() or (0,))[0] < 10:
             await anyio.lowlevel.checkpoint()
@@ -128,7 +128,7 @@ async def test_a_graph_can_be_had_for_vectors_that_are_there_already(postgres_ur
         assert hit_ids(await graph.for_owner("o").nearest(toward(1, dimensions=16), limit=1)) == ["a"]
 
     with asking(postgres_url) as connection:
-        assert connection.execute("SELECT to_regclass(%s)", [f"{name}.passages_hnsw"]).fetchone() != (None,)
+        assert connection.execute("SELECT to_regclass(%s)", [f"{name}.vectors_hnsw"]).fetchone() != (None,)
 
 
 async def test_a_graph_takes_no_vectors_of_more_than_2000_numbers(postgres_url: str, name: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from assistant_kit.errors import (
     ConfigurationError,
+    IndexMismatch,
     StoreBusy,
     StoreCorrupt,
     StoreError,
@@ -17,9 +18,10 @@ from assistant_kit.errors import (
     StoreUnavailable,
     StoreVolatile,
 )
-from assistant_kit.indexes.postgres import PostgresIndex
+from assistant_kit.indexes.postgres import PostgresIndex, migrations
 from assistant_kit.indexes.postgres.failures import ADVICE
 from assistant_kit.postgres_session import Session, check_version
+from assistant_kit.protocols.search_index import Passage
 from assistant_kit.testing.conformance.index_workbench import hit_ids, ids, passage, toward
 from tests.indexes.postgres_places import asking, at, database, index_at, role, run, schema
 
@@ -140,6 +142,7 @@ async def test_a_schema_is_made_by_the_sql_that_is_printed(postgres_url: str) ->
             GRANT USAGE ON SCHEMA assistant_kit_index TO {role};
             GRANT SELECT, UPDATE ON assistant_kit_index.settings TO {role};
             GRANT SELECT, INSERT, UPDATE, DELETE ON assistant_kit_index.passages TO {role};
+            GRANT SELECT, INSERT, UPDATE, DELETE ON assistant_kit_index.vectors TO {role};
         """
         # --8<-- [end:grants]
         run(place, grants.format(role=user))
@@ -163,8 +166,74 @@ async def test_a_role_that_may_not_make_a_schema_says_so(postgres_url: str, name
 
 
 async def test_nothing_is_printed_for_a_schema_that_is_up_to_date() -> None:
-    assert PostgresIndex.sql(after=1) == ""
+    assert PostgresIndex.sql(after=2) == ""
     assert PostgresIndex.sql("mine").count("assistant_kit_index.") == 0
+
+
+async def test_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it(postgres_url: str, name: str) -> None:
+    with asking(postgres_url) as connection:
+        (extension,) = connection.execute(
+            "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'"
+        ).fetchone() or ("public",)
+    first = migrations.written(migrations.steps()[0], name, extension)
+    row = f"""
+        INSERT INTO {name}.passages (owner, id, text, source, at, labels, words, vector)
+        VALUES ('o', '%s', 'an apple', '', 1, '{{}}', to_tsvector('simple', 'an apple'), %s)
+    """  # noqa: S608  (made of constants)
+    settled = f"UPDATE {name}.settings SET version = 1, embedder = 'e', dimensions = 2, language = 'simple'"  # noqa: S608
+    run(postgres_url, f"CREATE SCHEMA {name}", first, row % ("a", "'[1,0]'"), row % ("b", "NULL"), settled)
+
+    async with index_at(postgres_url, schema=name) as index:
+        owned = index.for_owner("o")
+        assert [(one.id, one.vector and list(one.vector)) for one in await owned.page()] == [("a", [1, 0]), ("b", None)]
+        assert hit_ids(await owned.nearest(toward(1, dimensions=2))) == ["a"]
+        assert hit_ids(await owned.keywords("apple")) == ["a", "b"]
+        await owned.put([passage("a", vector=toward(0, 1, dimensions=2))])
+        assert await owned.erase() == 2
+
+
+async def test_nothing_is_left_of_the_vector_of_what_was_replaced_or_deleted(postgres_url: str, name: str) -> None:
+    async with index_at(postgres_url, schema=name) as index:
+        owned = index.for_owner("o")
+        await owned.put([passage(one) for one in "abcd"])
+        await owned.put([Passage(id="a", text="without a vector"), passage("e")])
+        await owned.delete(["b"])
+        assert kept_vectors(postgres_url, name) == ["c", "d", "e"]
+        assert await owned.erase() == 4
+
+    assert kept_vectors(postgres_url, name) == []
+
+
+async def test_a_put_that_is_refused_takes_no_vector_away(postgres_url: str, name: str) -> None:
+    async with index_at(postgres_url, schema=name) as one, index_at(postgres_url, schema=name) as other:
+        await one.open(embedder="one", dimensions=8)
+        await other.open(embedder="other", dimensions=8)
+        await one.for_owner("o").put([passage("a")])
+        with pytest.raises(IndexMismatch):
+            await other.for_owner("o").put([Passage(id="a", text="without a vector"), passage("b")])
+        assert kept_vectors(postgres_url, name) == ["a"]
+
+
+async def test_of_many_that_put_with_and_without_a_vector_one_stays_whole(postgres_url: str, name: str) -> None:
+    async with index_at(postgres_url, schema=name) as one, index_at(postgres_url, schema=name) as other:
+        await one.open(embedder="test", dimensions=8)
+        for _ in range(5):
+            with anyio.fail_after(30):
+                async with anyio.create_task_group() as tasks:
+                    for number in range(8):
+                        owned = (one, other)[number % 2].for_owner("o")
+                        vector = None if number % 4 < 2 else toward(1)
+                        tasks.start_soon(owned.put, [Passage(id="a", text=f"{vector is not None}", vector=vector)])
+                        tasks.start_soon(owned.delete, ["a"])
+            for found in await one.for_owner("o").page():
+                assert found.text == str(found.vector is not None)
+            assert kept_vectors(postgres_url, name) in ([], ["a"])
+
+
+def kept_vectors(url: str, name: str) -> list[str]:
+    with asking(url) as connection:
+        rows = connection.execute(f"SELECT id FROM {name}.vectors ORDER BY id".encode())  # noqa: S608  (made of constants)
+        return [found for (found,) in rows]
 
 
 async def test_a_schema_may_stand_empty_before_the_first_use(postgres_url: str, name: str) -> None:
@@ -197,7 +266,7 @@ async def test_a_newer_schema_is_refused(postgres_url: str, name: str) -> None:
         with pytest.raises(StoreTooNew) as caught:
             await index.open()
 
-    assert (caught.value.found, caught.value.supported) == (99, 1)
+    assert (caught.value.found, caught.value.supported) == (99, 2)
 
 
 async def test_a_schema_that_was_changed_by_hand_is_corrupt(postgres_url: str, name: str) -> None:

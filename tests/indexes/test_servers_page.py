@@ -45,7 +45,7 @@ async def test_an_index_in_postgres(postgres_url: str) -> None:
 def test_the_sql_of_the_schema() -> None:
     # --8<-- [start:sql]
     everything = PostgresIndex.sql()
-    upgrade = PostgresIndex.sql(after=1)  # from version 1 on: empty, as that is the newest
+    upgrade = PostgresIndex.sql(after=2)  # from version 2 on: empty, as that is the newest
     # --8<-- [end:sql]
     assert "CREATE TABLE" in everything
     assert not upgrade

@@ -4,14 +4,18 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL
 from tempfile import TemporaryDirectory
 
 import anyio
 
 from tests.mcp_conformance.suite import Scenario, Verdict, run, scenarios
+from tests.services.processes import ending_with_us, free_port, running
+from tests.toolsets.mcp.servers.control import listens
 
 SIDE_BY_SIDE = 2
 
@@ -22,14 +26,23 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def run_all(chosen: Sequence[Scenario], results: Path) -> list[Verdict]:
-    """Run scenarios, some at a time: each has a server, or a client, of its own."""
+@contextmanager
+def served(log: Path) -> Generator[str]:
+    """Serve tools in a process of its own; gives the URL."""
+    port = free_port()
+    line = [sys.executable, "-m", "tests.integrations.serving.conformance_server", str(port)]
+    with running([*ending_with_us(SIGKILL), *line], stop=SIGKILL, log=log, answers=lambda: listens(port)):
+        yield f"http://127.0.0.1:{port}/mcp"
+
+
+async def run_all(chosen: Sequence[Scenario], results: Path, *, url: str) -> list[Verdict]:
+    """Run scenarios, some at a time; `url` is that of the server under test."""
     verdicts: list[Verdict] = []
     limiter = anyio.CapacityLimiter(SIDE_BY_SIDE)
 
     async def one(scenario: Scenario) -> None:
         async with limiter:
-            verdict = await run(scenario, results)
+            verdict = await run(scenario, results, url=url)
         verdicts.append(verdict)
         say(f"{'passed' if verdict.passed else 'FAILED' if scenario.required else 'not passed'} {scenario}")
 
@@ -42,15 +55,17 @@ async def run_all(chosen: Sequence[Scenario], results: Path) -> list[Verdict]:
 def main() -> int:
     """Run the suite's scenarios and print the figures; 1 if one that is required fails."""
     parser = argparse.ArgumentParser(prog="scripts/conformance", description=__doc__)
+    parser.add_argument("--side", choices=("client", "server"), default="client", help="what is tested")
     parser.add_argument("--only", default="", help="only scenarios that have this text in their name")
     parser.add_argument("--loop", choices=("asyncio", "trio"), default="asyncio", help="the client's event loop")
     parser.add_argument("--report", action="store_true", help="print what the suite says of those that do not pass")
     given = parser.parse_args()
     os.environ["CONFORMANCE_LOOP"] = given.loop
     begun = time.monotonic()
-    chosen = [scenario for scenario in scenarios("client") if given.only in str(scenario)]
-    with TemporaryDirectory() as results:
-        verdicts = anyio.run(partial(run_all, chosen, Path(results)))
+    chosen = [scenario for scenario in scenarios(given.side) if given.only in str(scenario)]
+    with TemporaryDirectory() as folder, ExitStack() as servers:
+        url = servers.enter_context(served(Path(folder) / "server.log")) if given.side == "server" else ""
+        verdicts = anyio.run(partial(run_all, chosen, Path(folder), url=url))
     if given.report:
         for verdict in verdicts:
             if not verdict.passed:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -14,6 +15,9 @@ import anyio
 from assistant_kit import MCPServer
 from assistant_kit.errors import ToolError
 from assistant_kit.messages import JsonObject
+from assistant_kit.toolsets.mcp.client_side import MCPClient
+from assistant_kit.toolsets.mcp.elicitation import Elicitation, Reply
+from tests.toolsets.mcp.oauth.conformance_auth import auth_for
 from tests.toolsets.mcp.servers.control import context
 
 SCENARIO = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
@@ -67,8 +71,11 @@ async def resumes(server: MCPServer) -> None:
 
 async def echoes(server: MCPServer) -> None:
     """Send a schema back as it came."""
-    (focal,) = [spec for spec in await server.tools() if spec.name == "json_schema_2020_12_tool"]
-    await call(server, "json_schema_echo", schema=focal.parameters)
+    with TemporaryDirectory() as folder:
+        pins = anyio.Path(folder, "pins.json")
+        await server.pin(str(pins))  # what the server said, word for word: models get what their API takes
+        said = json.loads(await pins.read_text())
+    await call(server, "json_schema_echo", schema=said["json_schema_2020_12_tool"]["inputSchema"])
 
 
 ACTS: Mapping[str, Callable[[MCPServer], Awaitable[None]]] = {
@@ -107,10 +114,19 @@ def _least(schema: JsonObject) -> dict[str, Any]:
     return {name: by_type.get(given["properties"].get(name, {}).get("type"), "x") for name in given.get("required", ())}
 
 
+async def yes(question: Elicitation) -> Reply:
+    """Answer a form with what it says by itself, and confirm what is asked."""
+    fields: Any = (question.schema or {}).get("properties", {})
+    return Reply(action="accept", content={"confirmed": True} if "confirmed" in fields else {})
+
+
 async def main() -> None:
     """Play the scenario on the event loop that CONFORMANCE_LOOP names."""
-    async with MCPServer(sys.argv[-1]) as server:
-        await ACTS.get(SCENARIO, lists)(server)
+    url = sys.argv[-1]
+    auth = auth_for(url, SCENARIO, GIVEN) if SCENARIO.startswith("auth/") else None
+    client = MCPClient(elicitation=yes, roots=())
+    async with MCPServer(url, auth=auth, client=client) as server:
+        await ACTS.get(SCENARIO, calls_all)(server)
 
 
 if __name__ == "__main__":

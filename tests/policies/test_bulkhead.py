@@ -16,8 +16,19 @@ from anyio.lowlevel import checkpoint
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.errors import ConfigurationError, ModelRateLimited, ModelRejected, ModelTimeout, Overloaded
+from assistant_kit.events import Delayed, Event
 from assistant_kit.policies.bulkhead import Adaptive, Bulkhead
-from assistant_kit.protocols.policy import Call, CallKind, Condition, ExplainedPolicy, Policy, Priority, WatchedPolicy
+from assistant_kit.protocols.policy import (
+    Call,
+    CallKind,
+    Condition,
+    ConditionChanged,
+    ExplainedPolicy,
+    Policy,
+    Priority,
+    ReportingPolicy,
+    WatchedPolicy,
+)
 from tests.policies.timing import in_virtual_time
 
 T = TypeVar("T")
@@ -114,6 +125,17 @@ def test_no_more_than_the_limit_run_at_once_and_all_are_served(loop: str) -> Non
         [9, 10, 11],
     ]
     assert (figures(crowd.bulkhead)["running"], waiting(crowd.bulkhead)) == (0, 0)
+
+
+@both_loops
+def test_a_user_with_many_calls_does_not_keep_others_waiting(loop: str) -> None:
+    crowd = Crowd(Bulkhead(1, queue=20))
+
+    async def main() -> None:
+        await started(*[partial(crowd.one, "ann")] * 9, partial(crowd.one, "bob"), partial(crowd.one, "eve"))
+
+    in_virtual_time(loop, main)
+    assert crowd.upstream.began[:4] == ["ann", "ann", "bob", "eve"]
 
 
 @both_loops
@@ -591,7 +613,7 @@ def test_how_full_it_is_and_what_it_has_turned_away_can_be_seen(loop: str) -> No
         await look()
 
     in_virtual_time(loop, main)
-    assert [(each.state, each.ok) for each in seen] == [("full", True), ("overloaded", False), ("free", True)]
+    assert [(each.state, each.ok) for each in seen] == [("free", True), ("overloaded", False), ("free", True)]
     assert seen[1].data == {
         "running": 1,
         "limit": 1,
@@ -604,6 +626,62 @@ def test_how_full_it_is_and_what_it_has_turned_away_can_be_seen(loop: str) -> No
     }
     assert seen[2].data["refused"] == 1
     assert seen[2].data["seconds_per_call"] == 4
+
+
+@both_loops
+def test_who_has_to_wait_is_told_so_once_and_for_how_long_as_far_as_is_known(loop: str) -> None:
+    bulkhead = Bulkhead(1, queue=3)
+    told: list[tuple[str, Event]] = []
+
+    async def one(user: str) -> None:
+        def notify(event: Event) -> None:
+            told.append((user, event))
+
+        asked = replace(call(), user=user, notify=notify)
+        await bulkhead.around(asked, Upstream(seconds=4.0).answer)
+
+    async def main() -> None:
+        await started(partial(one, "a"), partial(one, "b"))
+        await started(partial(one, "c"), partial(one, "d"), partial(one, "e"))
+
+    in_virtual_time(loop, main)
+    waits = Delayed(call="model", name="m", reason="queue", expected=None)
+    assert told == [("b", waits), ("d", replace(waits, expected=4.0)), ("e", replace(waits, expected=8.0))]
+
+
+@both_loops
+def test_an_operator_is_told_when_calls_begin_to_wait_and_are_refused_and_when_nobody_waits(loop: str) -> None:
+    bulkhead, told = Bulkhead(1, queue=2), list[ConditionChanged]()
+    crowd = Crowd(bulkhead, Upstream(seconds=4.0))
+
+    def hear(change: ConditionChanged) -> None:
+        assert bulkhead.health()[change.name] == change.condition  # no lock is held
+        told.append(change)
+
+    async def main() -> None:
+        async def listen() -> None:
+            bulkhead.report_to(hear)
+            bulkhead.report_to(hear)
+
+        await started(partial(crowd.one, "a"), partial(crowd.one, "b"), listen, partial(crowd.one, "c"))
+        await started(partial(crowd.one, "alone"))
+
+    in_virtual_time(loop, main)
+    assert [(change.name, change.before, change.after) for change in told] == [
+        (KEY, "waiting", "overloaded"),
+        (KEY, "overloaded", "waiting"),
+        (KEY, "waiting", "free"),
+    ]
+    assert isinstance(bulkhead, ReportingPolicy)
+
+
+@pytest.mark.anyio
+async def test_without_a_queue_a_bulkhead_is_overloaded_as_soon_as_all_places_are_taken() -> None:
+    bulkhead, told = Bulkhead(1, queue=0), list[ConditionChanged]()
+    bulkhead.report_to(told.append)
+    with anyio.fail_after(5):
+        await bulkhead.around(call(), Upstream(seconds=0).answer)
+    assert [change.after for change in told] == ["overloaded", "free"]
 
 
 @pytest.mark.anyio

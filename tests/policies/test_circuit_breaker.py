@@ -36,7 +36,7 @@ from assistant_kit.errors import (
 from assistant_kit.policies._breaker import BreakerRules
 from assistant_kit.policies._breaker_sharing import SharedTrips, decoded
 from assistant_kit.policies.circuit_breaker import CircuitBreaker, CircuitChange, TimeWindow, is_failure
-from assistant_kit.protocols.policy import Call, CallKind, Policy
+from assistant_kit.protocols.policy import Call, CallKind, ConditionChanged, Policy, ReportingPolicy
 from assistant_kit.protocols.shared_state import Change, SharedState
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.shared_states.redis import RedisState
@@ -436,6 +436,39 @@ def test_changes_are_told_with_their_figures(virtually: Virtually, caplog: pytes
     assert [one.levelname for one in caplog.records] == ["WARNING", "INFO", "INFO"]
 
 
+def test_whoever_hears_of_conditions_is_told_that_it_opens_tries_and_closes(virtually: Virtually) -> None:
+    async def main() -> None:
+        told: list[ConditionChanged] = []
+        breaker = certain()
+        assert isinstance(breaker, ReportingPolicy)
+        breaker.report_to(told.append)
+        await tripped(breaker)
+        await anyio.sleep(10)
+        await calls(breaker, Upstream(down=False), 2)
+        assert {one.name for one in told} == {f"breaker {KEY}"}
+        assert [(one.before, one.after, one.condition.ok) for one in told] == [
+            ("closed", "open", False),
+            ("open", "half_open", False),
+            ("half_open", "closed", True),
+        ]
+        assert told[0].condition.data["failures"] == 20
+
+    virtually(main)
+
+
+@pytest.mark.anyio
+async def test_a_state_that_was_given_by_its_address_is_shared_and_closed_with_the_breaker(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'state.db'}"
+    one, other = certain(state=address), certain(state=address, shared_every=0.0)
+    assert address not in repr(one)  # it may have a password in it
+    with anyio.fail_after(20):
+        await tripped(one)
+        await one.aclose()
+        assert (await calls(other, Upstream(), 1)).refused
+        await other.aclose()
+        await certain().aclose()
+
+
 def test_who_looks_on_cannot_make_a_call_fail(virtually: Virtually, caplog: pytest.LogCaptureFixture) -> None:
     def broken(_: CircuitChange) -> None:
         raise ZeroDivisionError
@@ -727,7 +760,10 @@ def test_after_a_storm_no_slot_is_held_and_all_workers_recover(seed: int) -> Non
 
     async def main() -> None:
         place, upstream = Place(), Upstream()
-        workers = [CircuitBreaker(state=place, probes=chance.randint(1, 2), uniform=chance.random) for _ in range(3)]
+        workers = [
+            CircuitBreaker(failure_rate=0.5, state=place, probes=chance.randint(1, 2), uniform=chance.random)
+            for _ in range(3)
+        ]
 
         async def one() -> None:
             await anyio.sleep(chance.uniform(0, 100))

@@ -20,7 +20,7 @@ from assistant_kit.policies.hedge import Hedge
 from assistant_kit.policies.retry import Retry
 from assistant_kit.policy_chain import guarded, through
 from assistant_kit.protocols.model import ModelResponse, Progress
-from assistant_kit.protocols.policy import Call, CallKind, Policy
+from assistant_kit.protocols.policy import Call, CallKind, ConditionChanged, Policy
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.testing.scripted_model import Cut, Delay, Fail, Say, ScriptedModel, Step
 from assistant_kit.tool_spec import Effect
@@ -280,6 +280,34 @@ def test_a_hedge_takes_from_the_budget_that_it_shares_and_is_not_made_without(lo
     assert played(loop, hedge, Provider(plans)) == "slow"
     assert budget.lowest == 0  # the retries fill it
     assert made_and_won(hedge) == (1, 1)
+
+
+@both_loops
+def test_it_is_told_when_a_delay_is_known_and_when_the_budget_is_used_up(loop: str) -> None:
+    told: list[ConditionChanged] = []
+    hedge = Hedge(percentile=0.5, min_calls=2, window=20, budget=RetryBudget(capacity=10, cost=10))
+    hedge.report_to(told.append)
+    for _ in range(3):
+        played(loop, hedge, Provider([Plan([(1.0, "quick")])]))
+    played(loop, hedge, Provider([Plan([(9.0, "slow")]), Plan([(1.0, "quick")])]))
+    assert [(one.name, one.before, one.after) for one in told] == [
+        ("hedge model:m", "learning", "ready"),
+        ("hedge budget", "ok", "used up"),
+    ]
+
+
+@both_loops
+def test_a_hedge_that_is_given_a_budget_goes_on_with_what_it_has_learned(loop: str) -> None:
+    told: list[ConditionChanged] = []
+    hedge, budget = Hedge(after=2.0), RetryBudget(capacity=10, cost=10)
+    hedge.report_to(told.append)
+    drawing = hedge.drawing_on(budget)
+    drawing.report_to(told.append)
+    assert drawing.budget is budget
+    assert drawing.drawing_on(RetryBudget()) is drawing
+    played(loop, drawing, Provider([Plan([(9.0, "slow")]), Plan([(1.0, "quick")])]))
+    assert made_and_won(hedge) == (1, 1)
+    assert [one.after for one in told] == ["used up"]
 
 
 @both_loops

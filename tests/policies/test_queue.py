@@ -11,6 +11,7 @@ from assistant_kit.policies._queue import PRIORITIES, Line, Ticket
 from assistant_kit.protocols.policy import Priority
 
 priorities = st.sampled_from(PRIORITIES)
+users = st.sampled_from(["", "ann", "bob"])
 
 
 def busy(limit: int, *, queue: int = 9, service: float) -> Line:
@@ -22,8 +23,15 @@ def busy(limit: int, *, queue: int = 9, service: float) -> Line:
     return line
 
 
-def arrive(line: Line, priority: Priority = "interactive", *, patience: float = inf, time_left: float = inf) -> Ticket:
-    return line.arrive(priority, patience=patience, time_left=time_left)[0]
+def arrive(
+    line: Line,
+    priority: Priority = "interactive",
+    user: str = "",
+    *,
+    patience: float = inf,
+    time_left: float = inf,
+) -> Ticket:
+    return line.arrive(priority, user, patience=patience, time_left=time_left)[0]
 
 
 # --- against a naive model
@@ -38,6 +46,7 @@ class NaiveLine(RuleBasedStateMachine):
         self.limit, self.queue = limit, queue
         self.running: list[Ticket] = []
         self.waiting: list[Ticket] = []  # in the order of arrival
+        self.turns: dict[Priority, list[str]] = {priority: [] for priority in PRIORITIES}
         self.gone: list[Ticket] = []
         self.arrived = self.refused = self.shed = 0
         self.lowered = False
@@ -46,30 +55,55 @@ class NaiveLine(RuleBasedStateMachine):
         """Let in whoever may go now, and return them in their order."""
         let_in: list[Ticket] = []
         while self.waiting and len(self.running) < self.limit:
-            first = min(self.waiting, key=lambda ticket: PRIORITIES.index(ticket.priority))
-            self.waiting.remove(first)
+            priority: Priority = next(each for each in PRIORITIES if self.turns[each])
+            first = self.of(priority, self.turns[priority][0])[0]
+            self.turns[priority].append(first.user)
+            self.turns[priority].pop(0)
+            self.goes(first)
             self.running.append(first)
             let_in.append(first)
         return let_in
 
-    @rule(priority=priorities)
-    def a_call_arrives(self, priority: Priority) -> None:
+    def of(self, priority: Priority, user: str) -> list[Ticket]:
+        return [ticket for ticket in self.waiting if (ticket.priority, ticket.user) == (priority, user)]
+
+    def goes(self, ticket: Ticket) -> None:
+        """Take a ticket out of the queue, and its user out of the round with the last one."""
+        self.waiting.remove(ticket)
+        if not self.of(ticket.priority, ticket.user):
+            self.turns[ticket.priority].remove(ticket.user)
+
+    def makes_room(self, priority: Priority, user: str) -> Ticket | None:
+        for each in reversed(PRIORITIES):
+            queues = [self.of(each, user) for user in reversed(self.turns[each])]
+            most = max(queues, key=len) if queues else None
+            if most:
+                below = PRIORITIES.index(each) > PRIORITIES.index(priority)
+                unfair = each == priority and len(most) > len(self.of(priority, user)) + 1
+                return most[-1] if below or unfair else None
+        return None
+
+    @rule(priority=priorities, user=users)
+    def a_call_arrives(self, priority: Priority, user: str) -> None:
         self.arrived += 1
-        ticket, shed = self.line.arrive(priority)
-        below = [one for one in self.waiting if PRIORITIES.index(one.priority) > PRIORITIES.index(priority)]
+        full = len(self.waiting) >= self.queue
+        out = self.makes_room(priority, user) if full else None
+        ticket, shed = self.line.arrive(priority, user)
         expected = None
         if len(self.running) < self.limit:
             assert ticket.state == "running"
             self.running.append(ticket)
-        elif len(self.waiting) < self.queue or below:
+        elif not full or out:
             assert ticket.state == "waiting"
-            if len(self.waiting) >= self.queue:
-                expected = below[-1]
+            if out:
+                expected = out
                 assert expected.state == "shed"
-                self.waiting.remove(expected)
+                self.goes(expected)
                 self.gone.append(expected)
                 self.shed += 1
             self.waiting.append(ticket)
+            if user not in self.turns[priority]:
+                self.turns[priority].append(user)
         else:
             assert ticket.state == "refused"
             self.gone.append(ticket)
@@ -99,7 +133,10 @@ class NaiveLine(RuleBasedStateMachine):
 
     def leaves(self, ticket: Ticket) -> None:
         let_in = self.line.leave(ticket)
-        (self.running if ticket in self.running else self.waiting).remove(ticket)
+        if ticket in self.running:
+            self.running.remove(ticket)
+        else:
+            self.goes(ticket)
         self.gone.append(ticket)
         assert list(let_in) == self.served_next()
 
@@ -133,6 +170,71 @@ TestNaiveLine = NaiveLine.TestCase
 
 
 # --- who waits, and who is turned away
+
+
+@given(
+    lengths=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 30), min_size=2),
+    data=st.data(),
+)
+@settings(max_examples=40)
+def test_between_two_calls_of_a_user_who_waits_nobody_else_has_more_than_one(
+    lengths: dict[str, int], data: st.DataObject
+) -> None:
+    """However many calls the others have in the queue, and add while it is served."""
+    line = Line(limit=1, queue=1000)
+    running = arrive(line)
+    for user, count in data.draw(st.permutations(sorted(lengths.items()))):
+        for _ in range(count):
+            arrive(line, "background", user)
+    since: dict[str, list[str]] = {user: [] for user in lengths}  # who was served since the last call of each
+    while let_in := line.leave(running):
+        (running,) = let_in
+        lengths[running.user] -= 1
+        for user, served in since.items():
+            if user != running.user and lengths[user]:
+                assert running.user not in served
+                served.append(running.user)
+        since[running.user] = []
+        if data.draw(st.booleans(), "comes again") and sum(lengths.values()) < 200:
+            arrive(line, "background", running.user)
+            lengths[running.user] += 1
+
+
+@given(lengths=st.lists(st.tuples(users, st.integers(1, 6)), max_size=6), turns=st.integers(0, 9), user=users)
+def test_the_wait_that_is_expected_counts_those_who_go_before(
+    lengths: list[tuple[str, int]], turns: int, user: str
+) -> None:
+    line = busy(1, queue=1000, service=1.0)
+    for other, count in lengths:
+        for _ in range(count):
+            arrive(line, user=other)
+    for _ in range(turns):
+        line.running = 0
+        line.resize(1)
+    line.running = 1
+    expected = line.estimate("interactive", user)
+    mine = arrive(line, user=user)
+    assert mine.expected == expected
+    served = 0
+    while mine.state == "waiting":
+        line.running = 0
+        line.resize(1)
+        served += 1
+    assert served == expected
+
+
+def test_a_full_queue_sheds_the_newest_of_the_user_with_most_calls_for_one_of_another() -> None:
+    line = Line(limit=1, queue=4)
+    arrive(line)
+    first, second, third = (arrive(line, user="ann") for _ in range(3))
+    arrive(line, user="bob")
+    assert arrive(line, user="ann").state == "refused"
+    assert line.arrive("interactive", "eve")[1] is third
+    assert arrive(line, user="ann").state == "refused"
+    assert arrive(line, user="bob").state == "refused"  # he would have as many as she has now
+    assert line.arrive("interactive", "joe")[1] is second
+    assert [ticket.state for ticket in (first, second, third)] == ["waiting", "shed", "shed"]
+    assert arrive(line, "background", "zoe").state == "refused"
 
 
 def test_who_waits_is_served_by_priority_and_then_in_the_order_of_arrival() -> None:

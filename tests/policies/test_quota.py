@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 import anyio
@@ -13,19 +15,35 @@ from assistant_kit import Assistant
 from assistant_kit.errors import (
     ConfigurationError,
     InputError,
+    ModelBroke,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelTimeout,
     ModelUnavailable,
     QuotaExceeded,
     StoreCorrupt,
     StoreError,
     StoreUnavailable,
 )
+from assistant_kit.events import Delayed, Event, FellBack, Retrying, TextRetracted
 from assistant_kit.messages import AssistantMessage
 from assistant_kit.policies.quota import Quota, Quotas, Standing, Unit
 from assistant_kit.policy_chain import guarded, through
 from assistant_kit.prices import ModelPrice, Prices
 from assistant_kit.protocols.model import ModelResponse, Progress
-from assistant_kit.protocols.policy import Call, CallKind, ErasingPolicy, ExplainedPolicy, Policy, WatchedPolicy
+from assistant_kit.protocols.policy import (
+    Call,
+    CallKind,
+    ClosingPolicy,
+    ConditionChanged,
+    ExplainedPolicy,
+    Policy,
+    ReportingPolicy,
+    WatchedPolicy,
+)
 from assistant_kit.protocols.shared_state import Change, Changed, SharedState, T
+from assistant_kit.protocols.user_data import Keeper
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.testing.scripted_model import Say, ScriptedModel
 from assistant_kit.usage import Usage
@@ -303,6 +321,110 @@ def test_a_call_that_fails_or_is_left_costs_what_its_reader_has_seen(
     virtually(main)
 
 
+BROKE = ModelBroke("cut off", model="cheap")
+LATE = ModelTimeout("late", model="cheap")
+PROMPT = 100 * 10
+"""What the prompt of a call costs with the cheap model; a token that it writes costs 100."""
+
+
+@pytest.mark.parametrize(
+    ("events", "lost"),
+    [
+        ([], 0),
+        ([Retrying(attempt=2, delay=1.0, error=ModelUnavailable("down", model="cheap"))], 0),
+        ([Retrying(attempt=2, delay=1.0, error=ModelRateLimited("slow down", model="cheap"))], 0),
+        ([Retrying(attempt=2, delay=1.0, error=LATE)], PROMPT),
+        ([Retrying(attempt=2, delay=1.0, error=LATE), Retrying(attempt=3, delay=1.0, error=BROKE)], 2 * PROMPT),
+        ([FellBack(model="cheap", to="dear", reason="outage", error=BROKE)], PROMPT),
+        ([FellBack(model="cheap", to="dear", reason="refusal", error=None)], PROMPT),
+        (
+            [
+                TextRetracted(text="ten letter"),
+                FellBack(
+                    model="cheap", to="dear", reason="outage", error=ModelUnavailable("overloaded", model="cheap")
+                ),
+            ],
+            PROMPT + 4 * 100,
+        ),
+        (
+            [
+                TextRetracted(text="ten letter"),
+                Retrying(attempt=2, delay=1.0, error=ModelUnavailable("overloaded", model="cheap")),
+                Retrying(attempt=3, delay=1.0, error=ModelUnavailable("overloaded", model="cheap")),
+            ],
+            PROMPT + 4 * 100,
+        ),
+        (
+            [
+                FellBack(model="cheap", to="dear", reason="overflow", error=ModelRejected("too long", model="cheap")),
+                Retrying(attempt=2, delay=1.0, error=LATE),
+            ],
+            2 * PROMPT,
+        ),
+        (
+            [
+                FellBack(model="cheap", to="unheard of", reason="outage", error=BROKE),
+                Retrying(attempt=2, delay=1.0, error=LATE),
+            ],
+            2 * PROMPT,
+        ),
+        ([Delayed(call="model", name="cheap", reason="queue", expected=1.0)], 0),
+    ],
+)
+def test_money_is_booked_for_attempts_that_may_have_been_billed(
+    virtually: Callable[[Main], None], events: list[Event], lost: int
+) -> None:
+    async def main() -> None:
+        place, heard = Place(), list[Event]()
+        quotas, tokens = limited(10**9, unit="nanodollars", state=place), limited(10**9, state=place)
+
+        async def proceed(made: Call) -> ModelResponse:
+            for event in events:
+                made.notify(event)
+            await checkpoint()
+            return answer()
+
+        async def both(made: Call) -> ModelResponse:
+            return await tokens.around(made, proceed)
+
+        await quotas.around(replace(call(), notify=heard.append), both)
+        assert heard == events
+        assert await stands(quotas) == (lost + 80 * 10 + 20 * 100, 0)
+        assert await stands(tokens) == (100, 0)  # an allowance: what failed is not the user's
+
+    virtually(main)
+
+
+@pytest.mark.parametrize(
+    ("error", "begun", "shown", "booked"),
+    [
+        (ModelUnavailable("down", model="cheap"), True, None, 0),
+        (LATE, False, None, PROMPT),
+        (BROKE, True, "ten letter", PROMPT + 4 * 100),
+        (None, False, None, 0),
+        (None, True, None, PROMPT),
+    ],
+)
+def test_money_is_booked_for_a_call_that_failed_or_was_left_and_may_have_been_billed(
+    virtually: Callable[[Main], None], *, error: ModelError | None, begun: bool, shown: str | None, booked: int
+) -> None:
+    async def main() -> None:
+        quotas, made = limited(10**9, unit="nanodollars"), call(shown=shown)
+        made.progress.begun = begun
+
+        async def proceed(_: Call) -> ModelResponse:
+            if error is not None:
+                raise error
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        with anyio.move_on_after(1), suppress(ModelError):
+            await quotas.around(made, proceed)
+        assert await stands(quotas) == (booked, 0)
+
+    virtually(main)
+
+
 def test_a_call_that_was_answered_is_booked_although_its_caller_is_cancelled(
     virtually: Callable[[Main], None],
 ) -> None:
@@ -388,7 +510,7 @@ def test_what_a_dead_worker_reserved_comes_back_when_its_lease_is_over(virtually
         place, quota = Place(), Quota("q", limit=150, unit="tokens")
         claim = quota.claim(call(), 150)
         assert claim is not None
-        assert await place.update(claim.owner, claim.key, claim.take("of the dead", 60.0)) is None
+        assert (await place.update(claim.owner, claim.key, claim.take("of the dead", 60.0))).refusal is None
         quotas = Quotas(quota, state=place)
         with pytest.raises(QuotaExceeded):
             await quotas.around(call(), giving(answer()))
@@ -549,8 +671,8 @@ def test_each_user_has_an_allowance_and_all_calls_of_nobody_have_one(virtually: 
 def test_all_share_one_allowance(virtually: Callable[[Main], None]) -> None:
     async def main() -> None:
         quotas = Quotas(Quota("q", limit=1, unit="requests", per="all"), state=Place())
-        await quotas.around(call("ann"), giving(answer()))
         assert quotas.health()["quota q"].ok
+        await quotas.around(call("ann"), giving(answer()))
         with pytest.raises(QuotaExceeded):
             await quotas.around(call("bob"), giving(answer()))
         condition = quotas.health()["quota q"]
@@ -658,6 +780,85 @@ def test_a_standing_tells_what_is_left_and_when_it_resets(virtually: Callable[[M
     virtually(main)
 
 
+def test_it_is_told_by_one_worker_when_a_user_is_low_and_when_all_is_used_up(
+    virtually: Callable[[Main], None],
+) -> None:
+    async def main() -> None:
+        place, told = Place(), list[ConditionChanged]()
+        workers = [limited(500, state=place) for _ in range(2)]
+        for worker in workers:
+            assert isinstance(worker, ReportingPolicy)
+            worker.report_to(told.append)
+        for number in range(4):
+            await workers[number % 2].around(call(), giving(answer()))
+        await workers[0].around(call("bob"), giving(answer()))
+        assert [(one.owner, one.before, one.after, one.condition.ok) for one in told] == [("ann", "ok", "low", True)]
+        assert told[0].condition.data == {"limit": 500, "used": 400, "unit": "tokens"}
+        with pytest.raises(QuotaExceeded):
+            await workers[0].around(call(output=100), giving(answer()))
+        await workers[0].around(call(prompt=50), giving(answer()))
+        assert [(one.owner, one.before, one.after) for one in told[1:]] == [("ann", "low", "used up")]
+        assert {one.name for one in told} == {"quota q"}
+
+    virtually(main)
+
+
+def test_of_a_quota_that_all_share_each_worker_tells_what_it_has_seen(virtually: Callable[[Main], None]) -> None:
+    async def main() -> None:
+        place, told = Place(), list[ConditionChanged]()
+        quota = Quota("q", limit=500, unit="tokens", per="all")
+        one, other = Quotas(quota, state=place), Quotas(quota, state=place)
+        other.report_to(told.append)
+        for _ in range(4):
+            await one.around(call(), giving(answer()))
+        with pytest.raises(QuotaExceeded):
+            await other.around(call(), giving(answer()))
+        assert [(change.before, change.after) for change in told] == [("ok", "used up")]
+        assert other.health()["quota q"] == told[0].condition
+        assert one.health()["quota q"].state == "low"
+        await other.around(call(prompt=10), giving(answer(prompt=1, output=1)))
+        assert [(change.owner, change.before, change.after) for change in told[1:]] == [("", "used up", "low")]
+
+    virtually(main)
+
+
+def test_it_is_told_whose_tenant_is_low_and_what_could_not_be_booked(virtually: Callable[[Main], None]) -> None:
+    async def main() -> None:
+        place, told = Place(), list[ConditionChanged]()
+        quotas = Quotas(Quota("q", limit=10, unit="requests", per=lambda _: "shop"), state=place)
+        quotas.report_to(told.append)
+        for _ in range(8):
+            await quotas.around(call(), giving(answer()))
+        assert [(change.owner, change.after) for change in told] == [("shop", "low")]
+
+        async def proceed(_: Call) -> ModelResponse:
+            place.mood = "down"
+            return answer()
+
+        await quotas.around(call(), proceed)
+        assert [(change.name, change.after) for change in told[1:]] == [("quota q", "not booked")]
+
+    virtually(main)
+
+
+@pytest.mark.anyio
+async def test_a_state_that_was_given_by_its_address_is_closed_with_the_quotas(tmp_path: Path) -> None:
+    quota = Quota("q", limit=2, unit="requests")
+    address = f"sqlite:///{tmp_path / 'state.db'}"
+    with anyio.fail_after(10):
+        for _ in range(2):
+            quotas = Quotas(quota, state=address, prices=PRICES)
+            assert isinstance(quotas, ClosingPolicy)
+            covering = quotas.covering(["dear"])
+            await covering.around(call(), giving(answer()))
+            await covering.aclose()
+            with pytest.raises(StoreUnavailable):
+                await quotas.standing(user="ann")
+        again = Quotas(quota, state=address)
+        assert await stands(again) == (2, 0)
+        await again.aclose()
+
+
 def test_it_explains_what_a_call_would_reserve() -> None:
     quotas = Quotas(
         Quota("day", limit=1000, unit="tokens"),
@@ -666,7 +867,7 @@ def test_it_explains_what_a_call_would_reserve() -> None:
     )
     assert isinstance(quotas, ExplainedPolicy)
     assert isinstance(quotas, WatchedPolicy)
-    assert isinstance(quotas, ErasingPolicy)
+    assert isinstance(quotas, Keeper)
     assert quotas.explain(call()) == (
         "quota: day: up to 150 of 1000 tokens per day; burst: up to 1 of 5 requests per 10 s"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 import anyio
@@ -24,11 +25,20 @@ from assistant_kit.errors import (
     RateLimitReached,
     StoreUnavailable,
 )
+from assistant_kit.events import Delayed, Event
 from assistant_kit.policies._rate_place import decoded, encoded
 from assistant_kit.policies._token_bucket import Learned, Line, Rates, fitted, reserve
 from assistant_kit.policies.rate_limit import RateLimit
 from assistant_kit.protocols.model import ModelResponse, Progress
-from assistant_kit.protocols.policy import Call, ExplainedPolicy, Policy, WatchedPolicy
+from assistant_kit.protocols.policy import (
+    Call,
+    ClosingPolicy,
+    ConditionChanged,
+    ExplainedPolicy,
+    Policy,
+    ReportingPolicy,
+    WatchedPolicy,
+)
 from assistant_kit.protocols.shared_state import Change
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.usage import RateLimits, Usage
@@ -242,6 +252,27 @@ def test_nor_does_it_wait_longer_for_a_place_that_does_not_answer(run: Run[None]
     run(main)
 
 
+@virtual
+def test_who_stands_behind_one_that_waits_for_a_place_gives_up_in_time(run: Run[None]) -> None:
+    async def main() -> None:
+        policy = RateLimit(requests_per_minute=60, state=Hanging(), patience=10.0, max_wait=3.0)
+        begun, refused = anyio.current_time(), list[float]()
+
+        async def ask() -> None:
+            with pytest.raises(RateLimitReached) as caught:
+                await policy.around(call(), Server().answer)
+            assert (caught.value.retry_after or 0) > 0
+            refused.append(anyio.current_time() - begun)
+
+        with anyio.fail_after(HOUR):
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask)
+                group.start_soon(ask)
+        assert refused[0] == 3
+
+    run(main)
+
+
 def test_a_time_to_wait_is_not_negative() -> None:
     with pytest.raises(ConfigurationError):
         RateLimit(max_wait=-1.0)
@@ -281,6 +312,91 @@ def test_a_call_behind_many_others_is_refused_at_once_when_its_turn_comes_too_la
         assert policy.health()["rate limit model:m"].data["waiting"] == 0
 
     run(main)
+
+
+@virtual
+def test_who_has_to_wait_is_told_so_once_and_for_how_long_at_most(run: Run[None]) -> None:
+    async def main() -> None:
+        policy, told = RateLimit(requests_per_minute=60, burst=0), list[tuple[str, Event]]()
+
+        def told_of(run: str) -> Call:
+            def notify(event: Event) -> None:
+                told.append((run, event))
+
+            return replace(call(run=run), notify=notify)
+
+        await side_by_side(policy, Server(), *(told_of(name) for name in "abc"))
+        waits = [event.expected for _, event in told if isinstance(event, Delayed)]
+        assert len({name for name, _ in told}) == len(told) == 2
+        assert waits == pytest.approx([1, 2], abs=1e-3)
+        assert told[0][1] == Delayed(call="model", name="m", reason="rate_limit", expected=waits[0])
+
+    run(main)
+
+
+@virtual
+def test_who_waits_at_a_shared_place_is_told_so_once(run: Run[None]) -> None:
+    """Nobody knows before that it will be long: the first looks again every second."""
+
+    async def main() -> None:
+        state, told = MemoryState(clock=anyio.current_time), list[Event]()
+        mine, others = (RateLimit(requests_per_minute=6, burst=0, state=state) for _ in range(2))
+        await others.around(call(), Server().answer)
+        await mine.around(replace(call(), notify=told.append), Server().answer)
+        assert len(told) == 1
+
+    run(main)
+
+
+@virtual
+def test_an_operator_is_told_who_begins_to_wait_and_when_nobody_goes(run: Run[None]) -> None:
+    async def main() -> None:
+        policy, told = RateLimit(requests_per_minute=60, burst=0), list[ConditionChanged]()
+        policy.report_to(told.append)
+        await side_by_side(policy, Server(), *[call()] * 3)
+        states = [(change.before, change.after) for change in told]
+        assert states == [("ok", "waiting"), ("waiting", "ok")]
+        await failing(policy, Server(), call(), ModelRateLimited("slow down", model="m", retry_after=20.0))
+        await anyio.sleep(20)
+        await one_by_one(policy, Server(), call())
+        assert {change.name for change in told} == {"rate limit model:m"}
+        states = [(change.before, change.after) for change in told if "blocked" in (change.before, change.after)]
+        assert states[0][1] == states[-1][0] == "blocked"
+        assert told[-1].after == "ok"
+        assert isinstance(policy, ReportingPolicy)
+
+    run(main)
+
+
+@virtual
+def test_an_operator_is_told_that_the_shared_place_is_gone_and_back(run: Run[None]) -> None:
+    async def main() -> None:
+        state, told = Unsteady(), list[ConditionChanged]()
+        policy = RateLimit(requests_per_minute=600, state=state)
+        policy.report_to(told.append)
+        for gone in (False, True, False):
+            state.gone = gone
+            await anyio.sleep(5.1)
+            await policy.around(call(), Server().answer)
+        assert [(change.before, change.after) for change in told] == [("ok", "alone"), ("alone", "ok")]
+        assert not told[0].condition.ok
+
+    run(main)
+
+
+@pytest.mark.anyio
+async def test_a_state_that_was_given_by_its_address_is_closed_with_the_limit(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'state.db'}"
+    one, other = (RateLimit(requests_per_minute=1, state=address, max_wait=0.5) for _ in range(2))
+    assert isinstance(one, ClosingPolicy)
+    with anyio.fail_after(5):
+        await one.around(call(), Server().answer)
+        await one.aclose()
+        with pytest.raises(RateLimitReached):  # it knows what the first has let through
+            await other.around(call(), Server().answer)
+        await other.aclose()
+        await other.aclose()
+        await RateLimit().aclose()
 
 
 @virtual

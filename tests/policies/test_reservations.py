@@ -181,9 +181,9 @@ class Histories(RuleBasedStateMachine):
         self.names += 1
         name = f"call {self.names}"
         before, now = self.agreed.total(self.place.now), self.place.now
-        refused = self.place.update(claim(amount).take(name, LEASE))
+        refused = self.place.update(claim(amount).take(name, LEASE)).refusal
         if lost and refused is None:  # nobody was told, and asks again
-            assert self.place.update(claim(amount).take(name, LEASE)) is None
+            assert self.place.update(claim(amount).take(name, LEASE)).refusal is None
         assert (refused is None) == (amount == 0 or before + amount <= LIMIT)
         if refused is not None:
             assert isinstance(refused, QuotaExceeded)
@@ -201,7 +201,7 @@ class Histories(RuleBasedStateMachine):
         if one is None or one.window != minute_of(now):
             return  # who has settled a call, or outlived its window, does not reserve it again
         lives = one.until > now
-        admitted = self.place.update(claim(one.amount).take(name, LEASE)) is None
+        admitted = self.place.update(claim(one.amount).take(name, LEASE)).refusal is None
         assert admitted == (lives or one.amount == 0 or self.agreed.total(now) + one.amount <= LIMIT)
         if admitted and not lives:
             one.until = now + LEASE

@@ -27,7 +27,7 @@ from assistant_kit.errors import (
 from assistant_kit.events import Event, Retrying
 from assistant_kit.policies.retry import Retry, asked_to_wait, backoff, passing
 from assistant_kit.protocols.model import Progress
-from assistant_kit.protocols.policy import Call, Policy
+from assistant_kit.protocols.policy import Call, ConditionChanged, Policy
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import Effect, Keyed
 from assistant_kit.usage import RateLimits
@@ -182,6 +182,20 @@ async def test_in_an_outage_all_runs_together_retry_no_more_than_the_budget_has(
 
 
 @pytest.mark.anyio
+async def test_it_is_told_when_the_budget_is_used_up_and_when_it_is_not_any_more() -> None:
+    told: list[ConditionChanged] = []
+    retry = Retry(base=0, budget=RetryBudget(capacity=10, cost=10))
+    retry.report_to(told.append)
+    retry.report_to(told.append)
+    provider = Provider([DOWN])
+    with anyio.fail_after(5):
+        for _ in range(11):
+            await retry.around(call(), provider.answer)
+    states = [(one.name, one.before, one.after, one.condition.ok) for one in told]
+    assert states == [("retry budget", "ok", "used up", False), ("retry budget", "used up", "ok", True)]
+
+
+@pytest.mark.anyio
 async def test_successes_at_the_first_attempt_earn_retries() -> None:
     budget = RetryBudget(capacity=10, cost=10)
     assert budget.spend("model:m")
@@ -256,6 +270,32 @@ async def test_an_error_that_will_not_pass_is_raised_at_once(error: BaseExceptio
         await Retry(base=0).around(call(seen=seen), provider.answer)
     assert len(provider.asked) == 1
     assert seen == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [ConnectionResetError("by ann's host"), TimeoutError("late")])
+async def test_a_function_is_called_again_when_its_connection_breaks_or_no_answer_comes(error: Exception) -> None:
+    provider, seen = Provider([error]), list[Event]()
+    with anyio.fail_after(5):
+        assert await Retry(base=0).around(call(seen=seen), provider.answer) == "answer"
+    (retrying,) = seen
+    assert isinstance(retrying, Retrying)
+    assert isinstance(retrying.error, ToolError)
+    assert retrying.error.__cause__ is error
+    assert "ann" not in str(retrying.error)
+
+
+@pytest.mark.anyio
+async def test_an_application_says_which_exceptions_of_its_functions_pass() -> None:
+    retry = Retry(base=0, passes=lambda error: isinstance(error, KeyError))
+    with anyio.fail_after(5):
+        assert await retry.around(call(), Provider([KeyError("locked")]).answer) == "answer"
+        with pytest.raises(ConnectionError):
+            await retry.around(call(), Provider([ConnectionError()]).answer)
+        with pytest.raises(ModelRejected):
+            await retry.around(call(), Provider([ModelRejected("no", model="m")]).answer)
+        with pytest.raises(KeyError):
+            await retry.around(call(effect="once"), Provider([KeyError("locked")]).answer)
 
 
 @pytest.mark.anyio

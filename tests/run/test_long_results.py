@@ -34,7 +34,6 @@ from assistant_kit.registry import CHILD
 from assistant_kit.run.long_results import (
     SMALLEST_PAGE,
     LongResults,
-    delete_with_kept,
     hidden,
     name_of,
 )
@@ -46,6 +45,7 @@ from assistant_kit.stores.sqlite import SQLiteStore
 from assistant_kit.testing.scripted_model import Call, CallTools, ScriptedModel
 from assistant_kit.token_counters.tiktoken import TiktokenCounter
 from assistant_kit.token_counters.upper_bound import UpperBound
+from assistant_kit.transfer.belongings import delete_whole
 from tests.faulty_store import FaultyStore, When
 
 pytestmark = pytest.mark.anyio
@@ -408,7 +408,7 @@ async def test_a_lease_of_a_dead_attempt_is_waited_for(store: Store) -> None:
 
 
 async def test_a_lease_that_does_not_end_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assistant_kit.run.long_results._LEASE", 0.05)
+    monkeypatch.setattr("assistant_kit.run.long_results.LEASE", 0.05)
     user = MemoryStore().for_user("u")
     with anyio.fail_after(PATIENCE):
         await user.claim(hidden(name_of("t", "0.0", LINES)), owner="another", ttl=3600)
@@ -536,10 +536,10 @@ async def test_a_conversation_is_deleted_with_what_it_names(store: Store) -> Non
     with anyio.fail_after(PATIENCE):
         one, two, other = [await keep(results(user), key=key) for key in ("0.0", "1.0", "2.0")]
         await record_ends(user, "c", one, *[""] * 250, name_of("t", "0.0", "gone"), "no name\0", two)
-        await delete_with_kept(user, "c")
+        await delete_whole([user], "c")
         assert await names(user) == [hidden(other)]
         with pytest.raises(ConversationNotFound):
-            await delete_with_kept(user, "c")
+            await delete_whole([user], "c")
         assert await names(user) == [hidden(other)]
 
 
@@ -550,7 +550,7 @@ async def test_a_conversation_that_is_held_keeps_what_it_names(store: Store) -> 
         await record_ends(user, "c", name)
         await user.claim("c", owner="a run", ttl=30)
         with pytest.raises(ConversationBusy):
-            await delete_with_kept(user, "c")
+            await delete_whole([user], "c")
         assert await whole(results(user), name) == LINES
 
 
@@ -566,14 +566,14 @@ async def test_what_was_deleted_half_way_is_finished_by_deleting_again(when: Whe
         await record_ends(user, "c", *kept)
         faulty = FaultyStore(store, fail_at=write, when=when, once=True).for_user("u")
         if (write, when) == (5, "after"):  # the lease is given up, and more is not needed of it
-            await delete_with_kept(faulty, "c")
+            await delete_whole([faulty], "c")
             assert await names(user) == []
             return
         with pytest.raises(ConversationBusy if write == 5 else StoreUnavailable):
-            await delete_with_kept(faulty, "c")
+            await delete_whole([faulty], "c")
         now = 30.0  # a lease whose release failed has ended
         with suppress(ConversationNotFound):  # the acknowledgement of the last deletion was lost
-            await delete_with_kept(user, "c")
+            await delete_whole([user], "c")
         assert await names(user) == []
 
 
@@ -583,11 +583,11 @@ async def test_cancelling_a_deletion_leaves_no_lease(store: Store) -> None:
     with anyio.fail_after(PATIENCE):
         await record_ends(user, "c", await keep(results(user)))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(delete_with_kept, user, "c")
+            tasks.start_soon(delete_whole, [user], "c")
             await faulty.reached(faulty.writes + 1)
             tasks.cancel_scope.cancel()
         with suppress(ConversationNotFound):  # it may have come to its end before
-            await delete_with_kept(user, "c")
+            await delete_whole([user], "c")
         assert await names(user) == []
 
 
@@ -612,7 +612,7 @@ async def test_a_damaged_conversation_is_deleted_with_what_can_be_read_of_it() -
         await user.append(
             Append(lease=lease, expected_seq=lease.seq, records=damaged, state="idle", open_turn=None, release=True)
         )
-        await delete_with_kept(cast("UserStore", Locked(user)), "c")
+        await delete_whole([cast("UserStore", Locked(user))], "c")
         assert await names(user) == [hidden(kept[1])]
 
 
@@ -623,8 +623,8 @@ async def test_every_database_keeps_long_results(postgres_url: str, valkey_url: 
             first, second = await keep(results(user)), await keep(results(user), "other " + LINES * 9)
             assert await whole(results(user), first) == LINES
             await record_ends(user, "c", first, second)
-            await delete_with_kept(user, "c")
+            await delete_whole([user], "c")
             assert await names(user) == []
             with pytest.raises(ConversationNotFound):
-                await delete_with_kept(user, "c")
+                await delete_whole([user], "c")
             await made.aclose()

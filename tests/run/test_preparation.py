@@ -13,6 +13,8 @@ from assistant_kit.errors import StoreUnavailable
 from assistant_kit.messages import UserMessage, text_of
 from assistant_kit.protocols.memory import Memory, Recalled, Remembered, UserMemory
 from assistant_kit.protocols.search_index import Label, Where
+from assistant_kit.request_tokens import TOOLS as TOOL_LIST
+from assistant_kit.request_tokens import tool_tokens
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Say, ScriptedModel, Step
 from assistant_kit.token_counters.upper_bound import UpperBound
@@ -154,6 +156,18 @@ async def test_memories_never_make_a_request_too_long() -> None:
     assert said(model) == ["Rain?"]
 
 
+async def test_memories_leave_half_of_the_room_to_the_rest_of_the_turn() -> None:
+    def look() -> str:
+        """Look."""
+        return "r" * 250
+
+    notebook = Notebook(known(*["Likes tea, and rain in the morning, too."] * 8))
+    helper, model = assistant([CallTools(Call("look")), "ok"], notebook, tools=[look], room=900)
+    await helper.run("Rain?", user="ann")
+    assert len(model.requests) == 2
+    assert 0 < said(model)[0].count("\n- ") < 8
+
+
 async def test_a_turn_that_goes_on_after_a_crash_recalls_what_it_recalled_before() -> None:
     now = 1_000.0
     store = MemoryStore(clock=lambda: now)
@@ -245,6 +259,28 @@ async def test_what_a_selector_chooses_is_held_against_the_room_for_it(
     )
     await helper.run("Hello")
     assert offered(model) == chosen
+
+
+async def test_tools_that_fit_are_not_chosen_because_there_are_results_to_read_again() -> None:
+    def look() -> str:
+        """Look."""
+        return "r" * 900
+
+    measuring, seen = assistant(["ok"], None, tools=[look, *TOOLS])
+    await measuring.run("?")
+    room = 2 * (TOOL_LIST + sum(tool_tokens(tool, UpperBound()) for tool in seen.requests[0].tools))  # tool_share: 0.5
+    model = ScriptedModel([CallTools(Call("look")), "a", "b"])
+    helper = Assistant(
+        model,
+        tools=[look, *TOOLS],
+        store=MemoryStore(),
+        settings=Settings(window=WindowSettings(max_tokens=room, reserved_output=0)),
+        context=Context(token_counter=UpperBound(), tool_selector=Choosing(["rain"])),
+    )
+    for message in ("Look.", "Will there be rain?"):
+        await helper.run(message, user="ann", conversation="c")
+    assert offered(model, 0) == ["look", "pay", "rain"]
+    assert offered(model, 1) == offered(model, 2) == ["look", "pay", "rain", "read_result"]
 
 
 async def test_a_tool_that_is_not_offered_can_still_be_called() -> None:

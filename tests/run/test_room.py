@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from assistant_kit import Assistant, Settings, WindowSettings
+from assistant_kit.compactors.drop_oldest import DropOldest
 from assistant_kit.context import Context
 from assistant_kit.entries import Summary
 from assistant_kit.errors import CannotFit, ContextOverflow, ModelUnavailable
@@ -193,6 +194,24 @@ async def test_a_cleared_result_is_read_again() -> None:
     talk.model = again = ScriptedModel([CallTools(Call("read_result", {"handle": handle})), Say("done")])
     await talk.say(1, letters=1)
     assert "0:rrr" in results(again.requests[-1].items)[-1]
+
+
+async def test_the_tool_that_reads_results_again_stays_when_what_it_was_for_has_left() -> None:
+    def look(size: int) -> str:
+        """Look a page up."""
+        return "r" * size
+
+    long: list[Step] = [CallTools(Call("look", {"size": 1_000})), Say("y" * 100)]
+    talk = Talk([Say("y"), *long, *answers(16), *long], room=2_400, tools=[look], compactor=DropOldest())
+    await talk.say(*range(19))
+    offers = ["read_result" in offered(talk.model, request) for request in range(len(talk.model.requests))]
+    assert offers == [False, False, *(True for _ in offers[2:])]
+    assert len(talk.compactions) > 1
+    assert not any("read_result(" in text for text in results(talk.requests()[-3]))
+    talk.cached = 0
+    talk.model = ScriptedModel(answers(1))
+    await talk.say(19)
+    assert "read_result" in offered(talk.model, -1)
 
 
 async def test_a_turn_that_cannot_shrink_enough_names_what_does_not_fit() -> None:

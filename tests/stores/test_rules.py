@@ -92,7 +92,7 @@ def test_a_write_without_records_is_not_noted() -> None:
     assert noted(writing(LEASE)) is None
     note = noted(writing(LEASE, "a"))
     assert note is not None
-    assert note.payload == audit_chain.appended("c", [("a", "k", 0, b"x")]).payload
+    assert note.payload == audit_chain.appended("c", [("a", "k", 0, b"x")], fence=LEASE.fence).payload
 
 
 def test_links_are_numbered_from_one_and_bound_to_the_one_before() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import ConfigurationError, DeadlineExceeded, StoreUnavailable
+from assistant_kit.protocols.policy import Call as PolicyCall
+from assistant_kit.protocols.policy import Proceed, T
 from assistant_kit.protocols.store import Store
 from assistant_kit.settings import Settings
 from assistant_kit.stores.memory import MemoryStore
@@ -68,7 +70,7 @@ async def test_without_a_store_it_leaves_no_record_and_a_call_in_doubt_stays_so(
 async def test_its_turn_goes_on_where_it_was_when_the_worker_of_both_has_died() -> None:
     world = World()
     # The clerk's store is gone behind the payment, and with it the chief's.
-    office = Office(FaultyStore(world.store, fail_at=3), clerks_store=FaultyStore(world.store, fail_at=4))
+    office = Office(FaultyStore(world.store, fail_at=4), clerks_store=FaultyStore(world.store, fail_at=4))
     async with office.chief([ASKS], [CallTools(Call("pay")), "never stored"]) as chief:
         with pytest.raises(StoreUnavailable):
             await chief.run("x", user="u", conversation="c")
@@ -106,6 +108,29 @@ async def test_the_time_of_the_call_bounds_its_turn() -> None:
     async with office.chief([ASKS], [Delay(60, "too late")]) as chief:
         with anyio.fail_after(5), pytest.raises(DeadlineExceeded):
             await chief.run("x", user="u", conversation="c", timeout=0.05)
+
+
+class Noting:
+    """A policy that notes the calls it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[PolicyCall] = []
+
+    async def around(self, call: PolicyCall, proceed: Proceed[T]) -> T:
+        self.seen.append(call)
+        return await proceed(call)
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()], ids=["not stored", "stored"])
+async def test_its_calls_are_those_of_the_same_user_and_as_urgent(store: Store | None) -> None:
+    noting = Noting()
+    clerk = Assistant(ScriptedModel(["found"] * 2), store=store, settings=CLERK, policies=[noting])
+    tool = clerk.as_tool(name="clerk", description="Does what it is told.")
+    with anyio.fail_after(5):
+        async with Assistant(ScriptedModel([ASKS, "done"] * 2), tools=[tool], store=store) as chief:
+            await chief.run("x", user="u", priority="background")
+            await chief.run("x")
+    assert [(call.user, call.priority) for call in noting.seen] == [("u", "background"), (None, "interactive")]
 
 
 async def test_a_call_that_waits_for_approval_is_told_to_the_one_that_asks() -> None:

@@ -51,6 +51,11 @@ async def test_a_result_that_was_cleared_is_read_from_the_journal() -> None:
     assert await read(tool, " t/0.0 ") == ToolOutput(content=(Text(text="[page 1 of 1]\nRain."), IMAGE))
 
 
+async def test_what_others_have_written_is_still_marked_when_it_is_read_again() -> None:
+    tool = ReadResult(kept(), Journal(replace(END, untrusted=True)).find, page_tokens=500)
+    assert (await read(tool, "t/0.0")).untrusted
+
+
 async def test_a_long_one_is_read_in_pages_and_its_pictures_come_with_the_first() -> None:
     tool = ReadResult(kept(), Journal(replace(END, content=(Text(text=LONG), IMAGE))).find, page_tokens=2500)
     first, second = await read(tool, "t/0.0"), await read(tool, "t/0.0", page=2)

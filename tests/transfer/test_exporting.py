@@ -113,7 +113,7 @@ async def test_an_export_says_what_it_holds() -> None:
 
     lines = [json.loads(line) for line in await exported(store)]
 
-    assert lines[0] == {"line": "export", "format": "assistant_kit.export", "version": 1}
+    assert lines[0] == {"line": "export", "format": "assistant_kit.export", "version": 2}
     assert lines[1] == {
         "line": "conversation",
         "conversation": "c1",
@@ -138,7 +138,7 @@ async def test_an_export_says_what_it_holds() -> None:
         assert link.salt is not None
         assert (line["payload"].encode(), bytes.fromhex(line["salt"])) == (link.payload, link.salt)
         assert (bytes.fromhex(line["digest"]), bytes.fromhex(line["link"])) == (link.digest, link.link)
-    assert lines[6] == {"line": "end", "conversations": 1, "records": 2, "links": 2, "memories": 0}
+    assert lines[6] == {"line": "end", "conversations": 1, "records": 2, "links": 2, "memories": 0, "kept": 0}
 
 
 async def test_the_chain_of_an_erased_user_is_exported_without_payloads() -> None:

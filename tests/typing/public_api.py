@@ -279,12 +279,18 @@ def shown(event: Event) -> str:  # noqa: C901  (one branch a kind)
             return event.text
         case "tool_request" | "approval_required":
             return f"{event.tool}({event.arguments})"
+        case "tool_progress":
+            return f"{event.tool}: {event.progress} of {event.total}, {event.message}"
         case "tool_result":
             return f"{event.tool}: {event.outcome} {event.text}"
         case "retrying":
             return f"attempt {event.attempt} in {event.delay} s: {event.error}"
+        case "delayed":
+            return f"{event.call} {event.name}: {event.reason}, {event.expected} s"
         case "fell_back":
             return f"{event.model} to {event.to}: {event.reason}, {event.error}"
+        case "toolset_unavailable":
+            return f"without {event.toolset}: {event.reason}"
         case "compacted":
             return f"{event.strategy}: {event.tokens_before} to {event.tokens_after} tokens"
         case "complete":

@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 import time
+from contextlib import suppress
 
 import anyio
 
@@ -28,7 +29,8 @@ def main() -> int:
         for seed in chosen:
             await example(seed, tally)
 
-    anyio.run(try_all)
+    with suppress(KeyboardInterrupt):  # what was tried until then is told
+        anyio.run(try_all)
     for violation in tally.violations[:SHOWN]:
         sys.stdout.write(f"VIOLATION {violation}\n")
     sys.stdout.write(

@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from assistant_kit.audit.report import MAX_FINDINGS, Finding
-from assistant_kit.audit_chain import GENESIS, AuditLink, digest_of, link_after
+from assistant_kit.audit_chain import APPEND_VERSION, GENESIS, AuditLink, digest_of, link_after
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A record as the chain knows it; `sha256` is that of its body, in hexadecimal digits."""
+    """A record as the chain knows it; `sha256` is that of its body, in hexadecimal digits.
+
+    `fence` and `at_us`, the time in microseconds since 1970, are None where the chain does not tell: it was written
+    before they were chained.
+    """
 
     record_id: str
     kind: str
     tokens: int
     sha256: str
+    fence: int | None = None
+    at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +78,16 @@ def step_of(link: AuditLink) -> Step | None:
     if link.payload is None:
         return None
     try:
-        return _step(json.loads(link.payload))
+        return _step(json.loads(link.payload), link.at_us)
     except (ValueError, TypeError, RecursionError):
         return None
 
 
-def _step(told: Any) -> Step | None:
+def _step(told: Any, at_us: int) -> Step | None:
     match told:
         case {"do": "append", "conversation": str(name), "records": [*records]}:
-            return Appended(name, [_written(*record) for record in records])
+            fence, at = _under(told, at_us)
+            return Appended(name, [_written(fence, at, *record) for record in records])
         case {"do": "fork", "conversation": str(name), "source": str(source), "at": int(at)}:
             return Forked(name, source, at)
         case {"do": "rewind", "conversation": str(name), "to": int(to)}:
@@ -95,8 +102,21 @@ def _step(told: Any) -> Step | None:
             return None
 
 
-def _written(record_id: Any, kind: Any, tokens: Any, sha256: Any) -> Written:
-    return Written(str(record_id), str(kind), int(tokens), str(sha256))
+def _under(told: dict[str, Any], at_us: int) -> tuple[int | None, int | None]:
+    """Return the fence and the time that records bear, as far as their payload tells. Raises ValueError."""
+    match told:
+        case {"v": version, "fence": int(fence)} if version == APPEND_VERSION:
+            return fence, at_us
+        case {"v": version, "fence": "time"} if version == APPEND_VERSION:
+            return at_us, at_us
+        case {"v": _}:
+            raise ValueError("a payload about records is of another version")
+        case _:
+            return None, None
+
+
+def _written(fence: int | None, at_us: int | None, record_id: Any, kind: Any, tokens: Any, sha256: Any) -> Written:
+    return Written(str(record_id), str(kind), int(tokens), str(sha256), fence, at_us)
 
 
 _CANDIDATES: Final = 3

@@ -24,6 +24,8 @@ class Seen:
     tokens: int
     total_tokens: int
     sha256: str
+    fence: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -56,4 +58,4 @@ class Readahead:
 
 def _seen(record: Record) -> Seen:
     body = hashlib.sha256(record.body).hexdigest()
-    return Seen(record.record_id, record.kind, record.tokens, record.total_tokens, body)
+    return Seen(record.record_id, record.kind, record.tokens, record.total_tokens, body, record.fence, record.at)

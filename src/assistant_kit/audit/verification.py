@@ -25,6 +25,9 @@ from assistant_kit.stores._pages import all_conversations, all_links
 _FINDINGS_OF_ONE: Final = 100
 """Findings kept of one conversation."""
 
+_ROUNDED: Final = 1.0
+"""Microseconds by which a time in seconds may differ from the same one in microseconds."""
+
 _ATTEMPTS: Final = 10
 """Times to begin anew because the user was erased meanwhile."""
 
@@ -295,6 +298,8 @@ def _difference(expected: Written, seen: Seen | None, total: int) -> Finding | N
         "tokens": seen.tokens == expected.tokens,
         "total_tokens": seen.total_tokens == total,
         "body": seen.sha256 == expected.sha256,
+        "fence": expected.fence in (None, seen.fence),
+        "at": expected.at_us is None or abs(seen.at * 1e6 - expected.at_us) <= _ROUNDED,
     }
     changed = [name for name, same in fields.items() if not same]
     return Finding(problem="changed_record", detail=", ".join(changed)) if changed else None

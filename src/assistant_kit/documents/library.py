@@ -203,6 +203,14 @@ class Documents:
         """
         return await search_all([self], query, limit=limit, max_tokens=max_tokens, where=where)
 
+    async def passages(self) -> AsyncIterator[Passage]:
+        """Return all passages of this owner, with their texts and vectors, in the order of their ids."""
+        page = await self._owned.page(limit=_PAGE)
+        while page:
+            for passage in page:
+                yield passage
+            page = await self._owned.page(limit=_PAGE, after=page[-1].id)
+
     async def erase(self) -> int:
         """Erase all documents of this owner, and return the number of their passages."""
         return await self._owned.erase()

@@ -1,6 +1,6 @@
 """The tool with which a model searches documents."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
@@ -10,6 +10,7 @@ from assistant_kit.errors import InvalidArguments, ToolError
 from assistant_kit.messages import JsonObject, Text
 from assistant_kit.protocols.search_index import Where
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
+from assistant_kit.protocols.user_data import Kept, UserData
 from assistant_kit.tool_spec import ToolSpec
 
 SEARCH_DOCUMENTS: Final = "search_documents"
@@ -72,6 +73,17 @@ class DocumentSearch:
     async def erase_user(self, user: str) -> None:
         """Erase the user's own documents; those of all users stay. Raises StoreError."""
         await self._documents.for_user(user).erase()
+
+    async def export_user(self, user: str) -> AsyncIterator[Kept]:
+        """Return the passages of the user's own documents, without their vectors. Raises StoreError."""
+        async for passage in self._documents.for_user(user).passages():
+            data: JsonObject = {
+                "source": passage.source,
+                "text": passage.text,
+                "at": passage.at,
+                "labels": dict(passage.labels),
+            }
+            yield UserData(place="documents", name=passage.id, data=data)
 
     async def tools(self) -> Sequence[ToolSpec]:
         """Return the one tool."""

@@ -12,8 +12,8 @@ import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from assistant_kit.embedders._answers import NoVectors, vectors_in
-from assistant_kit.embedders._failures import Source, broke, refused, unreachable
-from assistant_kit.errors import ConfigurationError
+from assistant_kit.errors import ConfigurationError, ModelBroke
+from assistant_kit.openai_failures import Source, refused, unreachable
 from assistant_kit.protocols.embedder import Purpose, Vector
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.registry import UPPER_BOUND, load
@@ -23,6 +23,8 @@ from assistant_kit.text_pieces import beginning
 _log = logging.getLogger("assistant_kit.embedders")
 
 _BLANK = "\N{SPACE}"
+_SHORTEN = "set EmbeddingLimits(text_tokens=…, tokens=…) to what the server reads"
+_TOO_LONG = frozenset({413})  # Text Embeddings Inference, and every proxy
 _COUNTED = 32  # texts between two moments for other tasks
 
 
@@ -142,8 +144,7 @@ class OpenAIEmbedder:
             response = await way.client.post("/embeddings", body=body, cast_to=httpx2.Response, options=options)
         except openai.APIStatusError as error:
             # A server that quotes the key would have it in every traceback.
-            quoted = way.source.key and way.source.key in f"{error.message} {error.body}"
-            raise refused(error, way.source) from (None if quoted else error)
+            raise refused(error, way.source) from (None if way.source.key_in(error) else error)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             raise unreachable(error, way.source) from error
         except (openai.OpenAIError, TypeError) as error:  # a TypeError is what it has for missing credentials
@@ -151,7 +152,12 @@ class OpenAIEmbedder:
         try:
             return vectors_in(response.content, texts=len(texts), dimensions=self._dimensions)
         except NoVectors as problem:
-            raise broke(str(problem), way.source, response) from problem
+            raise ModelBroke(
+                f"{way.source.address} answered with {problem}",
+                model=self.name,
+                status=response.status_code,
+                request_id=response.headers.get("x-request-id"),
+            ) from problem
 
     def _open(self) -> "_Way":
         """Return the way to the server from this event loop. Raises ConfigurationError."""
@@ -160,7 +166,7 @@ class OpenAIEmbedder:
             client = self._client or self._made()
             url = client.base_url
             address = f"{url.scheme}://{url.netloc.decode()}{url.path}".rstrip("/")
-            source = Source(name=self.name, address=address, key=client.api_key)
+            source = Source(model=self.name, address=address, client=client, shorten=_SHORTEN, too_long=_TOO_LONG)
             slots = anyio.Semaphore(self._limits.requests)
             self._way = _Way(loop=loop, client=client, source=source, slots=slots)
         return self._way

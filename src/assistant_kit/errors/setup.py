@@ -27,8 +27,8 @@ class UnknownStore(ConfigurationError):
     def __init__(self, address: str, known: Sequence[str]) -> None:
         address = re.sub(r"(//[^/@:]*:).*@", r"\1…@", address)
         super().__init__(
-            f"unknown store {address!r}: an address begins with one of {', '.join(sorted(known))}, "
-            "for example 'sqlite:///chat.db', or pass a Store object"
+            f"unknown address {address!r}: it begins with one of {', '.join(sorted(known))}, "
+            "for example 'sqlite:///chat.db', or pass the object itself"
         )
         self.address = address
 

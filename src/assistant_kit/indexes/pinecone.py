@@ -1,20 +1,16 @@
 """Passages in an index of Pinecone, found by their vectors alone. Needs the extra `pinecone`."""
 
-import heapq
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from threading import Lock
-from typing import Any, Final, TypeVar
-
-from anyio import to_thread
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from assistant_kit.errors import InputError, MissingDependency, StoreError, StoreUnavailable
+from assistant_kit.indexes._remote import Remote, RemoteIndex
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
     check_limit,
-    check_owner,
     check_vector,
     fits,
     is_storable,
@@ -37,8 +33,6 @@ try:
 except ImportError as _missing:
     raise MissingDependency("pinecone", "pinecone") from _missing
 
-T = TypeVar("T")
-
 MAX_NAME: Final = 255
 """Bytes of an owner or an id: Pinecone takes 512 ASCII characters, and two of them stand for a byte."""
 
@@ -51,7 +45,7 @@ _ADDRESS: Final = 6000  # characters of ids in one address
 _SPACE: Final = ("assistant_kit", "space")  # a namespace that is no owner's, and its only record
 
 
-class PineconeIndex:
+class PineconeIndex(RemoteIndex):
     """Passages in the Pinecone index of `index`, which has a dimension and the metric `cosine` or `dotproduct`.
 
     Each owner has a namespace. The client object stays yours: it is not closed here, and its timeout bounds every
@@ -60,59 +54,34 @@ class PineconeIndex:
     """
 
     def __init__(self, index: Index) -> None:
-        self._all = _Records(index)
+        super().__init__(_Records(index))
+        self._host = index.host
 
     def __repr__(self) -> str:
-        return f"PineconeIndex({self._all.client.host!r})"
-
-    def for_owner(self, owner: str) -> OwnedIndex:
-        """Return the handle through which alone the passages of `owner` are reached. Raises InputError."""
-        check_owner(owner)
-        return _OwnedPinecone(self._all, owner)
-
-    async def open(self, *, embedder: str = "", dimensions: int | None = None) -> None:
-        """Compare the index with the vectors of `embedder`. Raises IndexMismatch, StoreError."""
-        given = Space(embedder=embedder, dimensions=dimensions)
-        await self._all.ask(lambda: self._all.open(given))
-
-    async def owners(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """Return owners of passages behind `after`, in the order of their UTF-8 bytes. Looks at all owners."""
-        check_limit(limit)
-        return await self._all.ask(
-            lambda: heapq.nsmallest(limit, (owner for owner in self._all.owners() if owner > after))
-        )
-
-    async def aclose(self) -> None:
-        """Do nothing: the client object is its owner's."""
+        return f"PineconeIndex({self._host!r})"
 
 
-class _Records:
-    """What is asked of Pinecone. All methods but `ask` block."""
+class _Records(Remote):
+    """What is asked of Pinecone."""
+
+    foreign = (PineconeError,)
 
     def __init__(self, client: Index) -> None:
+        super().__init__(f"Pinecone index {client.host}")
         self.client: Index = client
-        self.place: str = f"Pinecone index {client.host}"
-        self.kept: Space = Space()
-        self.opened: Space = Space()
-        self._lock = Lock()
 
-    async def ask(self, work: Callable[[], T]) -> T:
-        """Do something in a thread, one at a time. Raises StoreError."""
-        try:
-            return await to_thread.run_sync(self._alone, work)
-        except (PineconeConnectionError, PineconeTimeoutError, ServiceError) as error:
-            raise StoreUnavailable(f"{self.place} cannot be reached: {error!r}") from error
-        except PineconeError as error:
-            raise StoreError(f"{self.place} refuses what was asked: {error!r}") from error
+    def of_owner(self, owner: str) -> OwnedIndex:
+        return _OwnedPinecone(self, owner)
 
-    def _alone(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            if self.kept.dimensions is None:
-                self.look()
-            return work()
+    def meaning(self, error: Exception) -> StoreError:
+        if isinstance(error, (PineconeConnectionError, PineconeTimeoutError, ServiceError)):
+            return StoreUnavailable(f"{self.place} cannot be reached: {error!r}")
+        return StoreError(f"{self.place} refuses what was asked: {error!r}")
+
+    def prepare(self) -> None:
+        self.look()
 
     def look(self) -> None:
-        """Learn what the index keeps: its dimension, and the embedder that was noted."""
         found = self.fetch(_SPACE[0], [_SPACE[1]]).get(_SPACE[1])
         embedder: str = "" if found is None else found.metadata["embedder"]
         self.kept = Space(embedder=embedder, dimensions=self.client.describe_index_stats().dimension)
@@ -120,14 +89,17 @@ class _Records:
     def open(self, given: Space) -> None:
         self.look()
         settled(self.place, kept=self.kept, given=given)
-        self.opened = given
+        self.opened = given  # its name is noted with the first vector
 
     def settle(self, passages: Sequence[Passage]) -> None:
-        """See that the index takes these vectors, and note their embedder. Raises InputError, IndexMismatch."""
         if not self.kept.embedder:
             self.look()
         space = space_of(passages, place=self.place, kept=self.kept, opened=self.opened)
-        if space != self.kept and any(one.vector is not None for one in passages):
+        if any(one.vector is not None for one in passages):
+            self.keep(space)
+
+    def keep(self, space: Space) -> None:
+        if space != self.kept:
             noted = {"id": _SPACE[1], "values": self.anywhere(), "metadata": {"embedder": space.embedder}}
             self.client.upsert(vectors=[noted], namespace=_SPACE[0])
             self.kept = space

@@ -5,25 +5,20 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from threading import Lock
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 from uuid import UUID, uuid5
 from zlib import crc32
 
-from anyio import to_thread
-
 from assistant_kit.errors import MissingDependency, StoreError, StoreUnavailable
+from assistant_kit.indexes._remote import Remote, RemoteIndex
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
     check_limit,
-    check_owner,
     check_vector,
     is_storable,
     known,
     latest,
-    settled,
-    space_of,
 )
 from assistant_kit.indexes._words import words
 from assistant_kit.protocols.embedder import Vector
@@ -35,8 +30,6 @@ try:
     from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 except ImportError as _missing:
     raise MissingDependency("qdrant-client", "qdrant") from _missing
-
-T = TypeVar("T")
 
 _NAMES: Final = UUID("6a0d3f5e-3a55-4a0c-9c7e-6f1c3b1f6f10")
 _VECTOR: Final = "vector"
@@ -52,7 +45,7 @@ _USUAL: Final = 50
 """`k1` and `b` of BM25, and how many words passages have: Qdrant knows how rare a word is, not how long they are."""
 
 
-class QdrantIndex:
+class QdrantIndex(RemoteIndex):
     """Passages in `collection` of the server of `client`; it is made on first use.
 
     The client stays yours: it is not closed here, and its timeout bounds every request. Blocking calls run in
@@ -61,63 +54,33 @@ class QdrantIndex:
     """
 
     def __init__(self, client: QdrantClient, collection: str = "assistant_kit") -> None:
-        self._collection = _Collection(client, collection)
+        super().__init__(_Collection(client, collection))
+        self._name = collection
 
     def __repr__(self) -> str:
-        return f"QdrantIndex({self._collection.name!r})"
-
-    def for_owner(self, owner: str) -> OwnedIndex:
-        """Return the handle through which alone the passages of `owner` are reached. Raises InputError."""
-        check_owner(owner)
-        return _OwnedQdrant(self._collection, owner)
-
-    async def open(self, *, embedder: str = "", dimensions: int | None = None) -> None:
-        """Make the collection if needed, and compare its vectors with those of `embedder`.
-
-        Raises IndexMismatch, StoreError.
-        """
-        given = Space(embedder=embedder, dimensions=dimensions)
-        await self._collection.ask(lambda: self._collection.open(given))
-
-    async def owners(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """Return owners of passages behind `after`, in the order of their UTF-8 bytes. Looks at all owners."""
-        check_limit(limit)
-        found = await self._collection.ask(self._collection.owners)
-        return heapq.nsmallest(limit, (owner for owner in found if owner > after))
-
-    async def aclose(self) -> None:
-        """Do nothing: the client is its owner's."""
+        return f"QdrantIndex({self._name!r})"
 
 
-class _Collection:
-    """A collection, and what it keeps. All methods but `ask` block."""
+class _Collection(Remote):
+    """A collection, and what it keeps."""
+
+    foreign = (UnexpectedResponse, ApiException, QdrantException, OSError)
 
     def __init__(self, client: QdrantClient, name: str) -> None:
+        super().__init__(f"Qdrant collection {name}")
         self.client: QdrantClient = client
         self.name: str = name
-        self.kept: Space = Space()
-        self.opened: Space = Space()
-        self._is_made = False
-        self._lock = Lock()
 
-    async def ask(self, work: Callable[[], T]) -> T:
-        """Do something in a thread, one at a time. Raises StoreError."""
-        try:
-            return await to_thread.run_sync(self._alone, work)
-        except UnexpectedResponse as error:
+    def of_owner(self, owner: str) -> OwnedIndex:
+        return _OwnedQdrant(self, owner)
+
+    def meaning(self, error: Exception) -> StoreError:
+        if isinstance(error, UnexpectedResponse):
             kind = StoreUnavailable if (error.status_code or 0) >= _FAILING else StoreError
-            raise kind(f"Qdrant refuses what was asked of {self.name}: {error}") from error
-        except (ApiException, QdrantException, OSError) as error:
-            raise StoreUnavailable(f"Qdrant, for collection {self.name}, cannot be reached: {error!r}") from error
+            return kind(f"{self.place} refuses what was asked: {error}")
+        return StoreUnavailable(f"{self.place} cannot be reached: {error!r}")
 
-    def _alone(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            if not self._is_made:
-                self._make()
-                self._is_made = True
-            return work()
-
-    def _make(self) -> None:
+    def prepare(self) -> None:
         if not self.client.collection_exists(self.name):
             sparse = {_WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)}
             _unless_there(
@@ -131,26 +94,10 @@ class _Collection:
         self.look()
 
     def look(self) -> None:
-        """Learn what the collection keeps."""
         kept: dict[str, Any] = (self.client.get_collection(self.name).config.metadata or {}).get(_SPACE, {})
         self.kept = Space(**kept)
 
-    def open(self, given: Space) -> None:
-        self.look()
-        if self.kept.dimensions is None:
-            self.opened = given
-        else:
-            self._keep(settled(f"collection {self.name}", kept=self.kept, given=given))
-
-    def settle(self, passages: Sequence[Passage]) -> None:
-        """See that the collection takes these vectors. Raises InputError, IndexMismatch."""
-        if self.kept.dimensions is None:
-            self.look()
-        space = space_of(passages, place=f"collection {self.name}", kept=self.kept, opened=self.opened)
-        if any(one.vector is not None for one in passages):
-            self._keep(space)
-
-    def _keep(self, space: Space) -> None:
+    def keep(self, space: Space) -> None:
         if space == self.kept:
             return
         size = space.dimensions

@@ -6,25 +6,20 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
-from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid5
 
-from anyio import to_thread
-
 from assistant_kit.errors import MissingDependency, StoreError, StoreUnavailable
+from assistant_kit.indexes._remote import Remote, RemoteIndex
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
     check_limit,
-    check_owner,
     check_vector,
     fits,
     is_storable,
     known,
     latest,
-    settled,
-    space_of,
 )
 from assistant_kit.indexes._words import words
 from assistant_kit.protocols.embedder import Vector
@@ -69,72 +64,43 @@ _MOST: Final = 10_000
 _BATCH: Final = 500
 
 
-class WeaviateIndex:
+class WeaviateIndex(RemoteIndex):
     """Passages in `collection` of the server of `client`, which is connected; the collection is made on first use.
 
     The client stays yours: it is not closed here, and its timeouts bound every request. Blocking calls run in
-    threads, one at a time, so that event loops may share an index. See docs/search-servers.md for what Weaviate does
-    not promise.
+    threads, one at a time, so that event loops may share an index; `owners` asks every tenant. See
+    docs/search-servers.md for what Weaviate does not promise.
     """
 
     def __init__(self, client: WeaviateClient, collection: str = "AssistantKit") -> None:
-        self._all = _Everything(client, collection)
+        super().__init__(_Everything(client, collection))
+        self._name = collection
 
     def __repr__(self) -> str:
-        return f"WeaviateIndex({self._all.name!r})"
-
-    def for_owner(self, owner: str) -> OwnedIndex:
-        """Return the handle through which alone the passages of `owner` are reached. Raises InputError."""
-        check_owner(owner)
-        return _OwnedWeaviate(self._all, owner)
-
-    async def open(self, *, embedder: str = "", dimensions: int | None = None) -> None:
-        """Make the collection if needed, and compare its vectors with those of `embedder`.
-
-        Raises IndexMismatch, StoreError.
-        """
-        given = Space(embedder=embedder, dimensions=dimensions)
-        await self._all.ask(lambda: self._all.open(given))
-
-    async def owners(self, *, after: str = "", limit: int = 100) -> Sequence[str]:
-        """Return owners of passages behind `after`, in the order of their UTF-8 bytes. Asks every tenant."""
-        check_limit(limit)
-        return await self._all.ask(
-            lambda: heapq.nsmallest(limit, (owner for owner in self._all.owners() if owner > after))
-        )
-
-    async def aclose(self) -> None:
-        """Do nothing: the client is its owner's."""
+        return f"WeaviateIndex({self._name!r})"
 
 
-class _Everything:
-    """A collection, and what it keeps. All methods but `ask` block."""
+class _Everything(Remote):
+    """A collection, and what it keeps."""
+
+    foreign = (WeaviateBaseError, OSError)
 
     def __init__(self, client: WeaviateClient, name: str) -> None:
+        super().__init__(f"Weaviate collection {name}")
         self.client: WeaviateClient = client
         self.name: str = name
-        self.place: str = f"Weaviate collection {name}"
-        self.kept: Space = Space()
-        self.opened: Space = Space()
-        self._is_made = False
-        self._lock = Lock()
 
-    async def ask(self, work: Callable[[], T]) -> T:
-        """Do something in a thread, one at a time. Raises StoreError."""
-        try:
-            return await to_thread.run_sync(self._alone, work)
-        except (WeaviateConnectionError, WeaviateTimeoutError, WeaviateClosedClientError, OSError) as error:
-            raise StoreUnavailable(f"{self.place} cannot be reached: {error!r}") from error
-        except WeaviateBaseError as error:
-            raise StoreError(f"{self.place}: {error!r}") from error
+    def of_owner(self, owner: str) -> OwnedIndex:
+        return _OwnedWeaviate(self, owner)
 
-    def _alone(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            if not self._is_made:
-                self._make()
-                self.look()
-                self._is_made = True
-            return work()
+    def meaning(self, error: Exception) -> StoreError:
+        if isinstance(error, (WeaviateConnectionError, WeaviateTimeoutError, WeaviateClosedClientError, OSError)):
+            return StoreUnavailable(f"{self.place} cannot be reached: {error!r}")
+        return StoreError(f"{self.place}: {error!r}")
+
+    def prepare(self) -> None:
+        self._make()
+        self.look()
 
     def _make(self) -> None:
         if self.client.collections.exists(self.name):
@@ -176,27 +142,11 @@ class _Everything:
             return ask(self.of(tenant))  # another process has made it meanwhile, or it fails again
 
     def look(self) -> None:
-        """Learn what the collection keeps."""
         ids = [_id(_SPACE, "")]
         for noted in self.or_nothing(_SPACE, lambda some: some.query.fetch_objects_by_ids(ids, limit=1).objects, []):
             self.kept = Space(**json.loads(str(noted.properties["text"])))
 
-    def open(self, given: Space) -> None:
-        self.look()
-        if self.kept.dimensions is None:
-            self.opened = given
-        else:
-            self._keep(settled(self.place, kept=self.kept, given=given))
-
-    def settle(self, passages: Sequence[Passage]) -> None:
-        """See that the collection takes these vectors. Raises InputError, IndexMismatch."""
-        if self.kept.dimensions is None:
-            self.look()
-        space = space_of(passages, place=self.place, kept=self.kept, opened=self.opened)
-        if any(one.vector is not None for one in passages):
-            self._keep(space)
-
-    def _keep(self, space: Space) -> None:
+    def keep(self, space: Space) -> None:
         if space != self.kept:
             noted = json.dumps({"embedder": space.embedder, "dimensions": space.dimensions})
             self.put(_SPACE, [DataObject(properties={"text": noted}, uuid=_id(_SPACE, ""))])

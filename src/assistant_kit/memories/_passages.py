@@ -24,17 +24,17 @@ PLACES = 4
 """Ids that a text may have. The second is taken when the first has got another text since."""
 
 _MICRO = 1_000_000
-_LONGEST_OWNER = 255  # characters, in any index
+_LONGEST_OWNER = 255  # bytes: there are indexes that count these
 
 
 def owner_of(user: str) -> str:
     """Return the owner of a user's memories. Raises InputError for a user without a name."""
     if not user:
         raise InputError("a user has a name that is not empty")
-    owner = OWNER + user
-    if len(owner) <= _LONGEST_OWNER:
-        return owner
-    return LONG_OWNER + hashlib.blake2b(user.encode("utf-8", "surrogatepass")).hexdigest()
+    written = user.encode("utf-8", "surrogatepass")
+    if len(OWNER) + len(written) <= _LONGEST_OWNER:
+        return OWNER + user
+    return LONG_OWNER + hashlib.blake2b(written).hexdigest()
 
 
 def places_of(text: str, labels: Mapping[str, Label]) -> list[str]:
@@ -70,6 +70,11 @@ def has_labels(passage: Passage, labels: Mapping[str, Label]) -> bool:
 def labels_of(passage: Passage) -> dict[str, Label]:
     """Return the labels that were given to a memory."""
     return {name: value for name, value in passage.labels.items() if name != CREATED}
+
+
+def kept_time(seconds: float) -> float:
+    """Return a time as it can be kept in a label: the nearest microsecond."""
+    return round(seconds * _MICRO) / _MICRO
 
 
 def with_time(labels: Mapping[str, Label], created: float) -> dict[str, Label]:

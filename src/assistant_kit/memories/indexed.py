@@ -17,6 +17,7 @@ from assistant_kit.memories._passages import (
     checked_labels,
     checked_text,
     has_labels,
+    kept_time,
     labels_of,
     owner_of,
     places_of,
@@ -203,8 +204,9 @@ class IndexUserMemory:
         vector = (twin and twin.vector) or await self._senses.vector(text, "document")
         twin = twin or await self._same_meaning(text, vector, kept_labels)
         found = old or twin
-        new = Passage(id=found.id if found else free, text=text, source=source, at=self._now(), vector=vector)
-        new = replace(new, labels=with_time(kept_labels, remembered(found).created_at if found else new.at))
+        now = kept_time(self._now())
+        new = Passage(id=found.id if found else free, text=text, source=source, at=now, vector=vector)
+        new = replace(new, labels=with_time(kept_labels, remembered(found).created_at if found else now))
         if found and says_the_same(found.text, text):
             new = replace(new, source=found.source or source)
         await self._passages.put([new])

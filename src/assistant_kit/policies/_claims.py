@@ -1,18 +1,44 @@
 """What a call takes of one quota: the changes of its value, as pure functions of the value and the place's time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from assistant_kit.errors import QuotaExceeded
-from assistant_kit.policies._reservations import Book, Window, closed, opened, renew, reserve, settle, window
+from assistant_kit.policies._reservations import (
+    Book,
+    Window,
+    closed,
+    opened,
+    renew,
+    reserve,
+    settle,
+    state_of,
+    window,
+)
 from assistant_kit.protocols.shared_state import Change, Changed
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """What a change has made of how a quota stands: its state `before` and `after`, and what is `used` now.
+
+    `refusal` is why nothing was reserved.
+    """
+
+    before: str
+    after: str
+    used: int
+    refusal: QuotaExceeded | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a call takes at most, `amount` in `unit`, of the quota `quota`, whose value stands under owner and key."""
+    """What a call takes at most, `amount` in `unit`, of the quota `quota`, whose value stands under owner and key.
+
+    `bearer` is the user or the tenant that has it; `shared` tells whether all share it.
+    """
 
     quota: str
     unit: str
@@ -21,16 +47,19 @@ class Claim:
     owner: str
     key: str
     amount: int
+    bearer: str = ""
+    shared: bool = False
 
-    def take(self, name: str, lease: float) -> Change[QuotaExceeded | None]:
-        """Return the change that reserves the amount under a name; its result is why it was not done."""
+    def take(self, name: str, lease: float) -> Change[Shift]:
+        """Return the change that reserves the amount under a name."""
 
-        def change(value: bytes | None, now: float) -> Changed[QuotaExceeded | None]:
+        def change(value: bytes | None, now: float) -> Changed[Shift]:
             book = opened(value, self.window, now)
             after = reserve(book, name, self.amount, limit=self.limit, now=now, lease=lease)
             if after is None:
-                return self._changed(value, book, book, now, self._refusal(book, now))
-            return self._changed(value, book, after, now, None)
+                refused = replace(self._shift(book, book), refusal=self._refusal(book, now))
+                return self._changed(value, book, book, now, refused)
+            return self._changed(value, book, after, now, self._shift(book, after))
 
         return change
 
@@ -43,12 +72,13 @@ class Claim:
 
         return change
 
-    def book(self, name: str, used: int) -> Change[None]:
+    def book(self, name: str, used: int) -> Change[Shift]:
         """Return the change that books what was used in place of a reservation."""
 
-        def change(value: bytes | None, now: float) -> Changed[None]:
+        def change(value: bytes | None, now: float) -> Changed[Shift]:
             book = opened(value, self.window, now)
-            return self._changed(value, book, settle(book, name, used), now, None)
+            after = settle(book, name, used)
+            return self._changed(value, book, after, now, self._shift(book, after))
 
         return change
 
@@ -60,6 +90,10 @@ class Claim:
             return self._changed(value, book, book, now, (book.used, book.reserved(now), self._rest(now)))
 
         return change
+
+    def _shift(self, before: Book, after: Book) -> Shift:
+        was, now = state_of(before.used, self.limit), state_of(after.used, self.limit)
+        return Shift(before=was, after=now, used=after.used)
 
     def _refusal(self, book: Book, now: float) -> QuotaExceeded:
         left = book.left(self.limit, now)

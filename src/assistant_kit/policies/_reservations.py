@@ -14,6 +14,8 @@ Window: TypeAlias = Literal["minute", "hour", "day", "month"] | int
 
 LENGTHS: Mapping[str, int] = {"minute": 60, "hour": 3600, "day": 86_400}
 _FORMAT = 1
+_LOW = (4, 5)
+"""The share of a limit from which on a quota is low."""
 _KEPT = 1000
 """Expired reservations that are remembered, so that a call which ends late is still booked."""
 
@@ -55,6 +57,12 @@ def opened(value: bytes | None, length: Window, now: float) -> Book:
     start, _ = window(length, now)
     book = None if value is None else _read(value)
     return book if book is not None and book.start >= start else Book(start=start)
+
+
+def state_of(used: int, limit: int) -> str:
+    """Return how a quota stands when so much of its limit is used."""
+    share, whole = _LOW
+    return "used up" if used >= limit else "low" if used * whole >= limit * share else "ok"
 
 
 def closed(book: Book) -> bytes:

@@ -132,6 +132,24 @@ class Line:
     tokens: Bucket | None = None
     waiting: tuple[Waiting, ...] = ()
 
+    def at_levels(
+        self, requests: Bucket | None, tokens: Bucket | None, *, front: int, count: int | None = None
+    ) -> "Line":
+        """Return it with other levels, for the time `front`; with a `count`, the last call went then."""
+        # A third of what `replace` costs, and this is done several times a call.
+        return Line(
+            born=self.born,
+            front=front,
+            count=self.count if count is None else count,
+            last=self.last if count is None else front,
+            blocked=self.blocked,
+            strikes=self.strikes,
+            learned=self.learned,
+            requests=requests,
+            tokens=tokens,
+            waiting=self.waiting,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
@@ -200,7 +218,7 @@ def reserve(line: Line, *, tokens: int, now: int, weight: int = 1) -> tuple[Line
     if of_tokens is not None:
         of_tokens = of_tokens.filled(at - line.front).spent(tokens * weight * UNIT, number=number)
     ticket = Ticket(born=line.born, number=number, at=at, tokens=tokens, weight=weight)
-    return replace(line, count=number, last=at, front=at, requests=requests, tokens=of_tokens), ticket
+    return line.at_levels(requests, of_tokens, front=at, count=number), ticket
 
 
 def settle(line: Line, ticket: Ticket, *, requests: int, tokens: int, now: int) -> Line:
@@ -215,7 +233,7 @@ def settle(line: Line, ticket: Ticket, *, requests: int, tokens: int, now: int) 
     if of_tokens is not None:
         reserved = ticket.tokens * unit
         of_tokens = of_tokens.settled(reserved=reserved, actual=tokens * unit, number=number, after=after)
-    return replace(line, requests=of_requests, tokens=of_tokens)
+    return line.at_levels(of_requests, of_tokens, front=line.front)
 
 
 def cancel(line: Line, ticket: Ticket, *, now: int) -> Line:
@@ -275,12 +293,9 @@ def _advanced(line: Line, now: int) -> Line:
     passed = now - line.front
     if passed <= 0 or (line.requests is None and line.tokens is None):
         return line
-    return replace(
-        line,
-        front=now,
-        requests=None if line.requests is None else line.requests.filled(passed),
-        tokens=None if line.tokens is None else line.tokens.filled(passed),
-    )
+    requests = None if line.requests is None else line.requests.filled(passed)
+    tokens = None if line.tokens is None else line.tokens.filled(passed)
+    return line.at_levels(requests, tokens, front=now)
 
 
 def _spent(line: Line, *, requests: int, tokens: int, number: int) -> Line:

@@ -11,9 +11,11 @@ from anyio.lowlevel import current_token
 
 from assistant_kit.errors import ConfigurationError, ModelRateLimited, ModelTimeout, ModelUnavailable, Overloaded
 from assistant_kit.event_loops import call_soon
+from assistant_kit.events import Delayed
 from assistant_kit.policies._adaptive import Adaptive, Course, allowed, answered, overloaded, set_out
 from assistant_kit.policies._queue import PRIORITIES, Line, Ticket
-from assistant_kit.protocols.policy import Call, CallKind, Condition, Proceed, T
+from assistant_kit.policies._reports import Reports
+from assistant_kit.protocols.policy import Call, CallKind, Condition, Hear, Proceed, T
 
 __all__ = ["Adaptive", "Bulkhead"]
 
@@ -27,10 +29,11 @@ _Outcome: TypeAlias = Literal["answered", "overloaded", "other"]
 class _Compartment:
     """Calls that share one limit: their queue, and the course of the limit where it moves. Used under the lock."""
 
-    __slots__ = ("course", "expired", "line", "name")
+    __slots__ = ("course", "expired", "line", "name", "told")
 
     def __init__(self, name: str, *, limit: int, queue: int, adaptive: Adaptive | None) -> None:
         self.name: str = name
+        self.told: str = "free"
         self.expired: int = 0
         self.course: Course | None = None if adaptive is None else set_out(adaptive, limit)
         self.line: Line = Line(limit=limit if self.course is None else allowed(self.course), queue=queue)
@@ -45,7 +48,7 @@ class _Compartment:
 
     def enter(self, call: Call, *, patience: float, time_left: float) -> tuple[Ticket, anyio.Event | None]:
         """Take in a call; an event is set when it need wait no more. Raises Overloaded."""
-        ticket, shed = self.line.arrive(call.priority, patience=patience, time_left=time_left)
+        ticket, shed = self.line.arrive(call.priority, call.user or "", patience=patience, time_left=time_left)
         _wake(() if shed is None else (shed,))
         if ticket.state == "refused":
             raise self.refusal(call)
@@ -64,7 +67,7 @@ class _Compartment:
 
     def refusal(self, call: Call) -> Overloaded:
         line = self.line
-        again = line.estimate(call.priority)
+        again = line.estimate(call.priority, call.user or "")
         return Overloaded(self.name, limit=line.limit, waiting=line.waiting(), retry_after=again)
 
     def learn(self, seconds: float, *, began_in: int, outcome: _Outcome) -> None:
@@ -81,10 +84,21 @@ class _Compartment:
         if limit != line.limit:
             _wake(line.resize(limit))
 
-    def condition(self) -> Condition:
+    @property
+    def state(self) -> str:
         line = self.line
-        full = "overloaded" if line.waiting() >= line.queue else "full"
-        state = "free" if line.running < line.limit else full
+        waiting = line.waiting()
+        if line.running >= line.limit and waiting >= line.queue:
+            return "overloaded"
+        return "waiting" if waiting else "free"
+
+    def news(self) -> tuple[str, Condition] | None:
+        """Return the state that was told last and how it is now, if that is another one; it is taken as told then."""
+        before, self.told = self.told, self.state
+        return None if self.told == before else (before, self.condition())
+
+    def condition(self) -> Condition:
+        line, state = self.line, self.state
         return Condition(
             ok=state != "overloaded",
             state=state,
@@ -117,9 +131,10 @@ class Bulkhead:
     """Keeps one slow upstream from taking everything, and an overload from growing.
 
     At most `limit` calls run at once and up to `queue` wait, each for `max_wait` seconds at most (None: as long as its
-    deadline lets it). An interactive call goes before a background one, and each kind in the order of arrival. A call
+    deadline lets it). An interactive call goes before a background one, and in each kind the users take turns. A call
     is refused at once (`Overloaded`) when the queue is full, or when by the recent service time it would wait too long
-    or end after its deadline; if the queue is full, an interactive call takes the place of the newest background one.
+    or end after its deadline. If the queue is full, a call takes the place of a background one, if it is interactive,
+    or else of the newest of a user who has more calls in it.
 
     `per` says which calls share the limit: those of one `call.key`, or all. Only calls of these `kinds` are limited: an
     assistant's tools are not, unless they are named. `adaptive` lets the limit move, beginning at `limit`. The limit
@@ -135,6 +150,7 @@ class Bulkhead:
     adaptive: Adaptive | None = None
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _compartments: dict[str, _Compartment] = field(default_factory=dict[str, _Compartment], init=False, repr=False)
+    _reports: Reports = field(default_factory=Reports, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for limits by which no call could ever run."""
@@ -151,7 +167,9 @@ class Bulkhead:
         with self._lock:
             here = self._compartment(call)
             ticket, turn = here.enter(call, patience=patience, time_left=left)
+            news = here.news() if self._reports else None
         try:
+            self._tell(here, news)
             if turn is not None:
                 await self._wait(here, ticket, turn, call, patience)
                 now = anyio.current_time()
@@ -159,6 +177,8 @@ class Bulkhead:
         finally:
             with self._lock:
                 _wake(here.line.leave(ticket))
+                news = here.news() if self._reports else None
+            self._tell(here, news)
 
     def explain(self, call: Call) -> str:
         """Return what applies to a call."""
@@ -176,8 +196,20 @@ class Bulkhead:
         with self._lock:
             return {f"bulkhead {name}": each.condition() for name, each in self._compartments.items()}
 
+    def report_to(self, hear: Hear) -> None:
+        """Tell `hear` when calls begin to wait, when the queue is full (`overloaded`), and when nobody waits."""
+        with self._lock:
+            for each in self._compartments.values():
+                each.told = each.state
+            self._reports.add(hear)
+
+    def _tell(self, here: _Compartment, news: tuple[str, Condition] | None) -> None:
+        if news is not None:
+            self._reports.tell(f"bulkhead {here.name}", *news)
+
     async def _wait(self, here: _Compartment, ticket: Ticket, turn: anyio.Event, call: Call, patience: float) -> None:
         """Wait for the call's turn. Raises Overloaded when it is shed, or has waited for too long."""
+        call.notify(Delayed(call=call.kind, name=call.name, reason="queue", expected=ticket.expected))
         with anyio.move_on_after(patience):
             await turn.wait()
         with self._lock:

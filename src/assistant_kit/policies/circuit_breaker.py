@@ -29,8 +29,10 @@ from assistant_kit.messages import Json
 from assistant_kit.policies._breaker import Breaker, BreakerRules, CircuitState, Ticket, wait
 from assistant_kit.policies._breaker_sharing import SharedTrips, Told
 from assistant_kit.policies._breaker_window import CountWindow, Outcome, TimeWindow
+from assistant_kit.policies._reports import Reports
+from assistant_kit.policies._state import GivenState
 from assistant_kit.protocols.model import Progress
-from assistant_kit.protocols.policy import Call, Condition, Proceed, T
+from assistant_kit.protocols.policy import Call, Condition, Hear, Proceed, T
 from assistant_kit.protocols.shared_state import SharedState
 
 __all__ = ["CircuitBreaker", "CircuitChange", "CountWindow", "TimeWindow", "is_failure"]
@@ -85,17 +87,20 @@ class CircuitBreaker(BreakerRules):
 
     `on_change` is told of every change of state; the log is told, too. With `state`, workers share trips and probes:
     what others have found out is looked up at most every `shared_every` seconds, and a place that fails is done
-    without. Only the `max_keys` breakers used last are kept. Safe to share between threads and event loops of asyncio.
+    without; an address, such as `"redis://host/0"`, stands for a state that is closed with the assistant. Only the
+    `max_keys` breakers used last are kept. Safe to share between threads and event loops of asyncio.
     """
 
     counts: Callable[[BaseException], bool] | None = None
     on_change: Callable[[CircuitChange], None] | None = None
-    state: SharedState | None = None
+    state: SharedState | str | None = field(default=None, repr=False)
     shared_every: float = 1.0
     max_keys: int = 1000
     uniform: Callable[[], float] = random.random
     _kept: dict[str, _Kept] = field(init=False, repr=False, compare=False, default_factory=dict[str, _Kept])
     _lock: Lock = field(init=False, repr=False, compare=False, default_factory=Lock)
+    _reports: Reports = field(init=False, repr=False, compare=False, default_factory=Reports)
+    _given: GivenState | None = field(init=False, repr=False, compare=False, default=None)
     _place: SharedTrips | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -104,7 +109,9 @@ class CircuitBreaker(BreakerRules):
         if self.max_keys < 1 or not self.shared_every >= 0:
             raise ConfigurationError("CircuitBreaker: max_keys is at least 1, and shared_every not negative")
         if self.state is not None:
-            object.__setattr__(self, "_place", SharedTrips(self.state, self))
+            given = GivenState(self.state)
+            object.__setattr__(self, "_given", given)
+            object.__setattr__(self, "_place", SharedTrips(given.state, self))
 
     async def around(self, call: Call, proceed: Proceed[T]) -> T:
         """Make the call, unless its breaker is open. Raises CircuitOpen."""
@@ -147,6 +154,15 @@ class CircuitBreaker(BreakerRules):
         with self._lock:
             kept = list(self._kept.values())
         return {f"breaker {one.key}": _condition(one.breaker) for one in kept}
+
+    async def aclose(self) -> None:
+        """Close the state, if it was given by its address."""
+        if self._given is not None:
+            await self._given.aclose()
+
+    def report_to(self, hear: Hear) -> None:
+        """Tell `hear` when a breaker opens, lets probes through (`half_open`), and closes."""
+        self._reports.add(hear)
 
     def _of(self, key: str) -> _Kept:
         kept = self._kept.get(key)
@@ -231,6 +247,8 @@ class CircuitBreaker(BreakerRules):
                 self.on_change(change)
             except Exception:  # noqa: BLE001  (the call goes on, whoever looks on)
                 _log.exception("on_change of a circuit breaker failed")
+        if self._reports:
+            self._reports.tell(f"breaker {kept.key}", before, _condition(breaker))
 
     async def _look(self, place: SharedTrips, kept: _Kept) -> None:
         now = anyio.current_time()

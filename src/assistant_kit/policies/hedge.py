@@ -7,10 +7,12 @@ from typing import cast
 import anyio
 
 from assistant_kit.errors import ConfigurationError
+from assistant_kit.policies._budget import BudgetReport, condition_of
 from assistant_kit.policies._latency import Latencies, rank
 from assistant_kit.policies._race import Race
+from assistant_kit.policies._reports import Reports
 from assistant_kit.protocols.model import ModelResponse
-from assistant_kit.protocols.policy import Call, CallKind, Condition, Proceed, T
+from assistant_kit.protocols.policy import Call, CallKind, Condition, Hear, Proceed, T
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import may_repeat
 from assistant_kit.usage import Usage
@@ -21,9 +23,13 @@ _MOST_NAMES = 1_000
 
 @dataclass(slots=True, kw_only=True)
 class _Watched:
-    """What is known of the calls of one name: how long they take, the hedges made, and those that were faster."""
+    """What is known of the calls of one name: how long they take, the hedges made, and those that were faster.
+
+    `ready` tells whether there was a delay when it was looked at last.
+    """
 
     latencies: Latencies
+    ready: bool = False
     made: int = 0
     won: int = 0
 
@@ -57,6 +63,8 @@ class Hedge:
     _own: RetryBudget = field(init=False, repr=False, compare=False, default_factory=RetryBudget)
     _watched: dict[str, _Watched] = field(init=False, repr=False, compare=False, default_factory=dict[str, _Watched])
 
+    _reports: Reports = field(init=False, repr=False, compare=False, default_factory=Reports)
+
     def __post_init__(self) -> None:
         """Check that there can be a delay."""
         if self.after is not None:
@@ -68,6 +76,15 @@ class Hedge:
             raise ConfigurationError(
                 f"Hedge: a window of {self.window} calls has no {self.percentile} percentile, or fewer than min_calls"
             )
+
+    def drawing_on(self, budget: RetryBudget) -> "Hedge":
+        """Return the same with this budget, unless it has one: what it has learned and who is told are in common."""
+        if self.budget is not None:
+            return self
+        hedge = replace(self, budget=budget)
+        object.__setattr__(hedge, "_watched", self._watched)
+        object.__setattr__(hedge, "_reports", self._reports)
+        return hedge
 
     async def around(self, call: Call, proceed: Proceed[T]) -> T:
         """Make the call, twice if it has to be."""
@@ -84,6 +101,7 @@ class Hedge:
         # that are cut off, which count as slow. What failed, or was left by its caller, tells nothing.
         race = Race(call, proceed, may_hedge=lambda: self._spend(call.key, watched), decided=watched.latencies.add)
         result = await race.run(delay)
+        self._learned(_name(call), watched)
         if race.second is None:
             self._own.earn(call.key)
             return result
@@ -109,13 +127,24 @@ class Hedge:
 
     def health(self) -> Mapping[str, Condition]:
         """Return for each name the hedges made, those that were faster, and the delay in seconds; and the budget."""
-        purse = self.budget or self._own
-        ok = purse.lowest >= purse.cost
-        figures = {"left": purse.lowest, "capacity": purse.capacity}
-        left = Condition(ok=ok, state="ok" if ok else "used up", data=figures)
-        return {"hedge budget": left} | {
+        return {"hedge budget": condition_of(self._purse)} | {
             f"hedge {name}": self._condition(known) for name, known in self._watched.items()
         }
+
+    def report_to(self, hear: Hear) -> None:
+        """Tell `hear` when the budget is used up and when it is not any more, and when a delay is known (`ready`)."""
+        self._reports.add(hear)
+        self._purse.watch(BudgetReport("hedge budget", self._purse, self._reports))
+
+    @property
+    def _purse(self) -> RetryBudget:
+        return self.budget or self._own
+
+    def _learned(self, name: str, watched: _Watched) -> None:
+        """See whether a delay has become known by the end of a call."""
+        if not watched.ready and self._delay(watched) is not None:
+            watched.ready = True
+            self._reports.tell(f"hedge {name}", "learning", self._condition(watched))
 
     def _condition(self, watched: _Watched) -> Condition:
         delay = self._delay(watched)
@@ -130,7 +159,7 @@ class Hedge:
         if watched is None:
             if len(self._watched) >= _MOST_NAMES:
                 del self._watched[next(iter(self._watched))]
-            watched = self._watched[name] = _Watched(latencies=Latencies(self.window))
+            watched = self._watched[name] = _Watched(latencies=Latencies(self.window), ready=self.after is not None)
         return watched
 
     def _delay(self, watched: _Watched) -> float | None:
@@ -141,7 +170,7 @@ class Hedge:
         return watched.latencies.percentile(self.percentile)
 
     def _spend(self, key: str, watched: _Watched) -> bool:
-        if not (self.budget or self._own).spend(key):
+        if not self._purse.spend(key):
             return False
         watched.made += 1
         return True

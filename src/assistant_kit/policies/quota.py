@@ -1,8 +1,8 @@
 """What a user, a tenant or everybody may use in a day: reserved before a call, settled after it."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from os import urandom
 from typing import Literal, TypeAlias, get_args
@@ -11,12 +11,17 @@ import anyio
 
 from assistant_kit.background import Background
 from assistant_kit.errors import AssistantKitError, ConfigurationError, InputError, StoreError
-from assistant_kit.policies._claims import Claim
+from assistant_kit.policies._claims import Claim, Shift
+from assistant_kit.policies._lost_attempts import LostAttempts, tokens_of
+from assistant_kit.policies._quota_export import told
+from assistant_kit.policies._quota_health import Tallies, Tally
 from assistant_kit.policies._reservations import LENGTHS, Window
+from assistant_kit.policies._state import GivenState
 from assistant_kit.prices import Prices, names_of
 from assistant_kit.protocols.model import ModelResponse
-from assistant_kit.protocols.policy import Call, CallKind, Condition, Proceed, T
+from assistant_kit.protocols.policy import Call, CallKind, Condition, Hear, Proceed, T
 from assistant_kit.protocols.shared_state import Change, SharedState
+from assistant_kit.protocols.user_data import Kept, UserData
 from assistant_kit.usage import Usage
 
 _log = logging.getLogger("assistant_kit.policies")
@@ -32,9 +37,6 @@ _RELEASE = 5.0
 
 _PAUSES = (0.1, 0.5)
 """Seconds before the second and the third attempt to book what was used."""
-
-_LETTERS = 3
-"""Characters of a token, at least: of an answer that broke off, the tokens are estimated so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +96,15 @@ class Quota:
 
     def claim(self, call: Call, amount: int) -> Claim | None:
         """Return the claim of a call to an amount; None where its tenant has no such quota."""
-        owner, key = "", f"quota/{self.unit}/{self.window}/{self.name}"
+        owner = bearer = ""
+        key = f"quota/{self.unit}/{self.window}/{self.name}"
         if self.per == "user":
-            owner = call.user or ""
+            owner = bearer = call.user or ""
         elif self.per != "all":
             tenant = self.per(call)
             if tenant is None:
                 return None
-            key = f"{key}/{tenant}"
+            bearer, key = tenant, f"{key}/{tenant}"
         return Claim(
             quota=self.name,
             unit=self.unit,
@@ -110,6 +113,8 @@ class Quota:
             owner=owner,
             key=key,
             amount=amount,
+            bearer=bearer,
+            shared=self.per == "all",
         )
 
     def standing(self, used: int, reserved: int, resets_in: float) -> Standing:
@@ -119,32 +124,24 @@ class Quota:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    """What this process has seen of a quota; `unbooked` in its unit."""
-
-    admitted: int = 0
-    refused: int = 0
-    unbooked: int = 0
-    used_up: bool = False
-
-
 class Quotas:
     """Holds quotas under any concurrency: what a call takes at most is reserved before it, and settled after it.
 
     A call is admitted when all quotas that apply have room for its worst case: one request, its prompt and the longest
     answer, or what these cost at most with the model that is asked or one of the `fallbacks`. Else nothing is reserved
     and QuotaExceeded raised. After it what was used is booked, by the model that answered; of a call that fails or is
-    left nothing is, or what its reader has seen.
+    left nothing is, or what its reader has seen. Money is what somebody pays: with it, attempts that failed are booked
+    by what they may have cost.
 
     Reservations live in `state`, shared by all workers, for `lease` seconds, and are renewed while the call lives:
-    those of a worker that dies come back. A place that cannot be reached refuses calls with its StoreError.
+    those of a worker that dies come back. A place that cannot be reached refuses calls with its StoreError. An address
+    such as `"redis://host/0"` stands for a state that is closed with the assistant.
     """
 
     def __init__(
         self,
         *quotas: Quota,
-        state: SharedState,
+        state: SharedState | str,
         prices: Prices | None = None,
         lease: float = 60.0,
         kinds: Collection[CallKind] = ("model",),
@@ -152,13 +149,15 @@ class Quotas:
     ) -> None:
         """Take quotas of different names; `prices` default to those that come with the library.
 
-        Raises ConfigurationError for names that stand twice, or a fallback whose price is needed and not known.
+        Raises ConfigurationError for names that stand twice, or a fallback whose price is needed and not known, and
+        UnknownStore and MissingDependency for an address.
         """
-        self._tallies = {quota.name: _Tally() for quota in quotas}
-        if len(self._tallies) < len(quotas) or lease <= 0:
+        if len({quota.name for quota in quotas}) < len(quotas) or lease <= 0:
             raise ConfigurationError("Quotas: each quota needs a name of its own, and a lease is more than 0 seconds")
         self._quotas = quotas
-        self._state = state
+        self._given = GivenState(state)
+        self._state: SharedState = self._given.state
+        self._tallies = Tallies({quota.name: Tally(limit=quota.limit, unit=quota.unit) for quota in quotas})
         self._prices = Prices() if prices is None else prices
         self._lease = lease
         self._kinds = frozenset(kinds)
@@ -170,7 +169,7 @@ class Quotas:
     def covering(self, models: Sequence[str]) -> "Quotas":
         """Return quotas like these, whose worst case covers these models, too, where their price is known."""
         more = [name for name in models if self._prices.find(name) is not None]
-        return Quotas(
+        covering = Quotas(
             *self._quotas,
             state=self._state,
             prices=self._prices,
@@ -178,23 +177,31 @@ class Quotas:
             kinds=self._kinds,
             fallbacks=tuple(dict.fromkeys((*self._fallbacks, *more))),
         )
+        covering._given = self._given  # whichever is closed closes it
+        covering._tallies = self._tallies
+        return covering
 
     async def around(self, call: Call, proceed: Proceed[T]) -> T:
         """Make the call if all quotas have room for it. Raises QuotaExceeded, ConfigurationError, StoreError."""
         claims = self._claims(call)
         if not claims:
             return await proceed(call)
-        name = urandom(8).hex()
+        name, lost = urandom(8).hex(), LostAttempts(call)
+        made = replace(call, notify=lost.hear) if any(claim.unit == "nanodollars" for claim in claims) else call
         await self._reserve(claims, name)
         used: Sequence[int] | None = None
         try:
             async with Background(partial(self._renew, claims, name)):
-                result = await proceed(call)
-                used = [self._used(claim, call, result) for claim in claims]
+                result = await proceed(made)
+                used = [self._used(claim, call, result, lost) for claim in claims]
+        except BaseException as error:
+            lost.ended(error)
+            raise
+        else:
             return result
         finally:
             if used is None:
-                used = [self._shown(claim, call) for claim in claims]
+                used = [self._shown(claim, call, lost) for claim in claims]
             await self._settle(claims, name, used, _PAUSES)
 
     async def standing(self, *, user: str | None = None) -> Sequence[Standing]:
@@ -220,6 +227,24 @@ class Quotas:
             raise InputError("erase_user needs a user")
         await self._state.erase(user)
 
+    async def aclose(self) -> None:
+        """Close the state, if it was given by its address."""
+        await self._given.aclose()
+
+    def report_to(self, hear: Hear) -> None:
+        """Tell `hear` when a quota is `low`, from 80 % of its limit on, and when it is `used up`.
+
+        Of a quota that each user or tenant has, one worker tells it: the one whose call makes the change, with the user
+        or the tenant as `owner`; that a new window begins is not told. Of one that all share, each worker tells what it
+        sees, and that it is `ok` again with the first call that it admits then.
+        """
+        self._tallies.reports.add(hear)
+
+    async def export_user(self, user: str) -> AsyncIterator[Kept]:
+        """Return what is known of a user, window by window: what is used and what is reserved. Raises StoreError."""
+        for key, value in sorted((await self._state.values(user)).items()):
+            yield UserData(place="quotas", name=key, data=told(key, value))
+
     def explain(self, call: Call) -> str:
         """Return what a call would reserve."""
         parts = [self._explained(quota, call) for quota in self._concerned(call)]
@@ -227,7 +252,7 @@ class Quotas:
 
     def health(self) -> Mapping[str, Condition]:
         """Return what this process has seen of each quota: a quota of all that refuses, or use that was not booked."""
-        return {f"quota {quota.name}": _condition(quota, self._tallies[quota.name]) for quota in self._quotas}
+        return self._tallies.health()
 
     def _concerned(self, call: Call) -> Sequence[Quota]:
         if call.kind not in self._kinds:
@@ -249,13 +274,14 @@ class Quotas:
             return prompt + output
         return max(self._prices.worst(name, prompt, output) for name in self._names(call))
 
-    def _used(self, claim: Claim, call: Call, result: object) -> int:
+    def _used(self, claim: Claim, call: Call, result: object, lost: LostAttempts) -> int:
         """Return what a call has used; where a server did not report it, at least what was reserved."""
+        more = self._lost(call, lost) if claim.unit == "nanodollars" else 0
         if call.usage is None:
-            return claim.amount
+            return claim.amount + more
         usage = call.usage(result)
         used = self._measured(claim.unit, call, result, usage)
-        return used if usage.reported else max(used, claim.amount)
+        return more + (used if usage.reported else max(used, claim.amount))
 
     def _measured(self, unit: str, call: Call, result: object, usage: Usage) -> int:
         if unit == "requests":
@@ -266,12 +292,23 @@ class Quotas:
             return self._prices.cost(result.model, usage)
         return max(self._prices.cost(name, usage) for name in self._names(call))
 
-    def _shown(self, claim: Claim, call: Call) -> int:
+    def _shown(self, claim: Claim, call: Call, lost: LostAttempts) -> int:
         """Return what is booked for a call that failed or was left: nothing, unless its reader has seen something."""
+        if claim.unit == "nanodollars":
+            return self._lost(call, lost)
         if not call.progress.started:
             return 0
-        written = sum(map(len, call.progress.text)) // _LETTERS + 1
+        written = tokens_of(sum(map(len, call.progress.text)))
         return self._worst(claim.unit, call, min(written, call.output_tokens))
+
+    def _lost(self, call: Call, lost: LostAttempts) -> int:
+        """Return the nanodollars that attempts which failed may have cost."""
+
+        def worst(model: str, prompt: int, output: int) -> int:
+            names = (model,) if model and self._prices.find(model) is not None else self._names(call)
+            return max(self._prices.worst(name, prompt, output) for name in names)
+
+        return lost.cost(worst)
 
     def _names(self, call: Call) -> Sequence[str]:
         return (_asked(call), *self._fallbacks)
@@ -279,18 +316,16 @@ class Quotas:
     async def _reserve(self, claims: Sequence[Claim], name: str) -> None:
         for index, claim in enumerate(claims):
             try:
-                refusal = await self._state.update(claim.owner, claim.key, claim.take(name, self._lease))
+                shift = await self._state.update(claim.owner, claim.key, claim.take(name, self._lease))
             except BaseException:  # the change may have been made, although nobody was told
                 await self._settle(claims[: index + 1], name, [0] * (index + 1))
                 raise
-            tally = self._tallies[claim.quota]
-            tally.used_up = refusal is not None
-            if refusal is not None:
-                tally.refused += 1
+            self._tallies.seen(claim, shift)
+            if shift.refusal is not None:
                 await self._settle(claims[:index], name, [0] * index)
-                raise refusal
+                raise shift.refusal
         for claim in claims:
-            self._tallies[claim.quota].admitted += 1
+            self._tallies.admitted(claim)
 
     async def _renew(self, claims: Sequence[Claim], name: str) -> None:
         while True:
@@ -312,25 +347,25 @@ class Quotas:
 
     async def _book_all(self, claims: Sequence[Claim], name: str, used: Sequence[int], pauses: Sequence[float]) -> None:
         for claim, amount in zip(claims, used, strict=True):
-            booked = False
+            shift: Shift | None = None
             deadline = anyio.current_time() + _RELEASE / len(claims)
             with anyio.CancelScope(shield=True, deadline=deadline):
-                booked = await self._booked(claim, claim.book(name, amount), pauses)
-            if not booked:
-                self._tallies[claim.quota].unbooked += amount
+                shift = await self._booked(claim, claim.book(name, amount), pauses)
+            if shift is not None:
+                self._tallies.seen(claim, shift)
+            else:
+                self._tallies.unbooked(claim, amount)
                 _log.warning("quota %r: %d %s could not be booked", claim.quota, amount, claim.unit)
 
-    async def _booked(self, claim: Claim, change: Change[None], pauses: Sequence[float]) -> bool:
+    async def _booked(self, claim: Claim, change: Change[Shift], pauses: Sequence[float]) -> Shift | None:
         for pause in (0.0, *pauses):
             if pause:
                 await anyio.sleep(pause)
             try:
-                await self._state.update(claim.owner, claim.key, change)
+                return await self._state.update(claim.owner, claim.key, change)
             except AssistantKitError as error:
                 _log.info("quota %r cannot be reached: %s", claim.quota, error)
-            else:
-                return True
-        return False
+        return None
 
     def _explained(self, quota: Quota, call: Call) -> str:
         try:
@@ -343,10 +378,3 @@ class Quotas:
 
 def _asked(call: Call) -> str:
     return call.name if call.model is None else call.model.name
-
-
-def _condition(quota: Quota, tally: _Tally) -> Condition:
-    used_up = quota.per == "all" and tally.used_up
-    state = "not booked" if tally.unbooked else "used up" if used_up else "ok"
-    data = {"limit": quota.limit, "admitted": tally.admitted, "refused": tally.refused, "unbooked": tally.unbooked}
-    return Condition(ok=state == "ok", state=state, data={**data, "unit": quota.unit})

@@ -1,9 +1,8 @@
 """Pace calls, so that they stay within so many requests and tokens a minute, and nobody is refused who can wait."""
 
 import os
-from collections.abc import Collection, Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
 from uuid import uuid4
@@ -11,6 +10,7 @@ from uuid import uuid4
 import anyio
 from anyio.lowlevel import RunVar, checkpoint_if_cancelled
 
+from assistant_kit.deadline import Deadline
 from assistant_kit.errors import (
     CallRefused,
     ConfigurationError,
@@ -20,9 +20,12 @@ from assistant_kit.errors import (
     ModelUnreachable,
     RateLimitReached,
 )
+from assistant_kit.events import Delayed
 from assistant_kit.messages import Json
 from assistant_kit.policies._rate_news import heard, refused, succeeded
 from assistant_kit.policies._rate_place import Place, Step
+from assistant_kit.policies._reports import Reports
+from assistant_kit.policies._state import GivenState
 from assistant_kit.policies._token_bucket import (
     SECOND,
     UNIT,
@@ -37,7 +40,7 @@ from assistant_kit.policies._token_bucket import (
     wait_behind,
 )
 from assistant_kit.protocols.model import ModelResponse
-from assistant_kit.protocols.policy import Call, CallKind, Condition, Proceed, T
+from assistant_kit.protocols.policy import Call, CallKind, Condition, Hear, Proceed, T
 from assistant_kit.protocols.shared_state import SharedState
 
 _DAY = 86_400.0
@@ -63,6 +66,25 @@ class _Queue:
     tokens: int = 0
 
 
+@dataclass(slots=True)
+class _Wait:
+    """A call that is not let through yet, and until when it may wait. `told`: its reader knows that it waits."""
+
+    call: Call
+    deadline: Deadline
+    told: bool = False
+
+    def refuse_late(self, seconds: float) -> None:
+        """Raise RateLimitReached when so long a wait is longer than may be waited."""
+        if seconds and not self.deadline.allows(seconds, now=anyio.current_time()):
+            raise RateLimitReached(self.call.key, retry_after=seconds)
+
+    def refuse_past(self) -> None:
+        """Raise RateLimitReached when more time has passed than may be waited."""
+        if anyio.current_time() > self.deadline.at:
+            raise RateLimitReached(self.call.key, retry_after=_LOOK)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Used:
     """What a call has used, and how it ended."""
@@ -82,8 +104,9 @@ class RateLimit:
     `max_wait` seconds, raises RateLimitReached, as far as it can be foreseen at once: then a fallback can help in time.
 
     What a server says of its limits is believed when it is less, and where none are configured, so `RateLimit()` only
-    learns. With a `state`, all workers that share it share the limits. While it does not answer within `patience`
-    seconds, each of them keeps to one part in `share`.
+    learns. With a `state`, all workers that share it share the limits; an address, such as `"redis://host/0"`, stands
+    for one that is closed with the assistant. While it does not answer within `patience` seconds, each of them keeps to
+    one part in `share`.
     """
 
     def __init__(
@@ -92,7 +115,7 @@ class RateLimit:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         burst: float = 60.0,
-        state: SharedState | None = None,
+        state: SharedState | str | None = None,
         share: int = 1,
         patience: float = 1.0,
         max_wait: float | None = None,
@@ -107,10 +130,14 @@ class RateLimit:
             raise ConfigurationError("RateLimit: burst is from 0 to 86,400 seconds, and share at least 1")
         self.kinds: frozenset[CallKind] = frozenset(kinds)
         self._rates = Rates(requests=requests_per_minute, tokens=tokens_per_minute, burst=int(burst * SECOND))
-        self._place = Place(self._rates, state=state, share=share, patience=patience)
+        self._given = None if state is None else GivenState(state)
+        shared = None if self._given is None else self._given.state
+        self._place = Place(self._rates, state=shared, share=share, patience=patience)
         self._max_wait = max_wait
         self._queues = RunVar[dict[str, _Queue]]("assistant_kit_rate_queues")
         self._waiting: dict[str, int] = {}
+        self._told: dict[str, str] = {}
+        self._reports = Reports()
         self._lock = Lock()
         self._name = uuid4().hex
         self._numbers = count()
@@ -143,35 +170,66 @@ class RateLimit:
         seen = {key: self._place.look(key) for key in self._place.keys}
         return {f"rate limit {key}": self._condition(key, *of) for key, of in seen.items() if of is not None}
 
+    async def aclose(self) -> None:
+        """Close the state, if it was given by its address."""
+        if self._given is not None:
+            await self._given.aclose()
+
+    def report_to(self, hear: Hear) -> None:
+        """Tell `hear` when calls begin to wait for something, when nobody goes (`blocked`), and when it is well again.
+
+        What only time brings, such as the end of a pause, is told with the next call.
+        """
+        self._reports.add(hear)
+
     async def _admitted(self, call: Call) -> Ticket:
         """Wait for the turn of a call, as long as it may wait. Raises RateLimitReached."""
-        call = replace(call, deadline=call.deadline.earlier(self._max_wait, now=anyio.current_time()))
-        with self._queued(call) as queue:
-            with anyio.CancelScope(deadline=call.deadline.at):
-                async with queue.first:
-                    return await self._turn(call, queue)
-            raise RateLimitReached(call.key, retry_after=max(self._behind(call, queue), _LOOK))
-
-    @contextmanager
-    def _queued(self, call: Call) -> Generator[_Queue]:
-        key, queues = call.key, self._queues_here()
-        queue = queues.get(key)
-        if queue is None:
-            queue = queues[key] = _Queue(who=f"{self._name}/{os.getpid()}/{next(self._numbers)}")
-        if queue.calls:
-            self._refuse_late(call, self._behind(call, queue))
-        tokens = call.prompt_tokens + call.output_tokens
+        deadline = call.deadline
+        if self._max_wait is not None:
+            deadline = deadline.earlier(self._max_wait, now=anyio.current_time())
+        queue, wait = self._queue(call.key), _Wait(call, deadline)
+        behind = self._behind(call, queue) if queue.calls else 0.0
+        wait.refuse_late(behind)
+        first, tokens = not queue.calls, call.prompt_tokens + call.output_tokens
         queue.calls += 1
         queue.tokens += tokens
-        self._count(key, 1)
         try:
-            yield queue
+            self._waits(wait, behind)
+            if first:
+                async with queue.first:
+                    return await self._turn(wait, queue)
+            with anyio.CancelScope(deadline=deadline.at):
+                async with queue.first:
+                    return await self._turn(wait, queue)
+            raise RateLimitReached(call.key, retry_after=max(self._behind(call, queue), _LOOK))
         finally:
             queue.calls -= 1
             queue.tokens -= tokens
-            self._count(key, -1)
-            if not queue.calls and len(queues) > _QUEUES:
-                del queues[key]
+            self._waits_no_more(wait)
+
+    def _waits(self, wait: _Wait, seconds: float) -> None:
+        """See that a call has to wait, and tell so once."""
+        if seconds and not wait.told:
+            wait.told = True
+            call = wait.call
+            self._count(call.key, 1)
+            call.notify(Delayed(call=call.kind, name=call.name, reason="rate_limit", expected=seconds))
+            self._report(call.key)
+
+    def _waits_no_more(self, wait: _Wait) -> None:
+        if wait.told:
+            self._count(wait.call.key, -1)
+            self._report(wait.call.key)
+
+    def _queue(self, key: str) -> _Queue:
+        queues = self._queues_here()
+        queue = queues.get(key)
+        if queue is None:
+            if len(queues) >= _QUEUES:
+                for empty in [key for key, each in queues.items() if not each.calls]:
+                    del queues[empty]
+            queue = queues[key] = _Queue(who=f"{self._name}/{os.getpid()}/{next(self._numbers)}")
+        return queue
 
     def _count(self, key: str, change: int) -> None:
         with self._lock:  # threads may have event loops of their own
@@ -189,29 +247,29 @@ class RateLimit:
         weight = self._place.weight
         return wait_behind(line, calls=queue.calls, taken=queue.tokens, tokens=tokens, now=now, weight=weight) / SECOND
 
-    async def _turn(self, call: Call, queue: _Queue) -> Ticket:
-        """Stand in the line until the turn has come."""
-        tokens = call.prompt_tokens + call.output_tokens
+    async def _turn(self, wait: _Wait, queue: _Queue) -> Ticket:
+        """Stand in the line until the turn has come, as long as may be waited. Raises RateLimitReached."""
+        key, tokens = wait.call.key, wait.call.prompt_tokens + wait.call.output_tokens
 
         def asking(line: Line, now: int, weight: int) -> tuple[Line, Ticket | int]:
             return ask(line, queue.who, tokens=tokens, now=now, weight=weight)
 
         answer: Ticket | int = 0
         try:
-            while isinstance(answer := await self._place.change(call.key, asking), int):
-                self._refuse_late(call, answer / SECOND)
-                with anyio.move_on_after(min(answer / SECOND, _LOOK)):
+            while isinstance(answer := await self._place.change(key, asking), int):
+                seconds = answer / SECOND
+                wait.refuse_late(seconds)
+                self._waits(wait, seconds)
+                with anyio.move_on_after(min(seconds, _LOOK)):  # so it ends before the deadline
                     await queue.news.wait()
                 queue.news = anyio.Event()
+            if self._given is not None:  # to ask the place may have taken long
+                wait.refuse_past()
             await checkpoint_if_cancelled()
         except BaseException:
-            await self._place.change(call.key, _leaving(queue.who, answer))
+            await self._place.change(key, _leaving(queue.who, answer))
             raise
         return answer
-
-    def _refuse_late(self, call: Call, wait: float) -> None:
-        if wait and not call.deadline.allows(wait, now=anyio.current_time()):
-            raise RateLimitReached(call.key, retry_after=wait)
 
     async def _ended(self, call: Call, ticket: Ticket, used: _Used) -> None:
         def step(line: Line, now: int, _: int) -> tuple[Line, None]:
@@ -222,6 +280,20 @@ class RateLimit:
         await self._place.change(key, step)
         if key in self._waiting and key in (queues := self._queues_here()):
             queues[key].news.set()
+        if used.error is not None or self._place.alone or key in self._told:
+            self._report(key)
+
+    def _report(self, key: str) -> None:
+        """Tell of a state that is another one than the one that was told last."""
+        seen = self._place.look(key) if self._reports else None
+        if seen is None:
+            return
+        condition = self._condition(key, *seen)
+        with self._lock:
+            before = self._told.pop(key, "ok")
+            if condition.state != "ok":
+                self._told[key] = condition.state
+        self._reports.tell(f"rate limit {key}", before, condition)
 
     def _queues_here(self) -> dict[str, _Queue]:
         queues = self._queues.get(None)
@@ -235,8 +307,9 @@ class RateLimit:
         data: dict[str, Json] = {"waiting": waiting, "blocked_for": blocked, "alone": self._place.alone}
         for name, bucket in (("requests", line.requests), ("tokens", line.tokens)):
             data |= {} if bucket is None else _figures(name, bucket)
-        state = "blocked" if blocked else "waiting" if waiting else "ok"
-        return Condition(ok=not blocked and not self._place.alone, state=state, data=data)
+        alone = self._place.alone
+        state = "blocked" if blocked else "alone" if alone else "waiting" if waiting else "ok"
+        return Condition(ok=not blocked and not alone, state=state, data=data)
 
 
 def _leaving(who: str, answer: Ticket | int) -> Step[None]:

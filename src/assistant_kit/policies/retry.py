@@ -14,13 +14,21 @@ from assistant_kit.errors import (
     ModelTimeout,
     ModelUnavailable,
     ModelUnreachable,
+    ToolError,
 )
 from assistant_kit.events import Retrying
-from assistant_kit.protocols.policy import Call, Condition, Proceed, T
+from assistant_kit.policies._budget import BudgetReport, condition_of
+from assistant_kit.policies._reports import Reports
+from assistant_kit.protocols.policy import Call, Condition, Hear, Proceed, T
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import may_repeat
 
 _PASSING = (ModelUnreachable, ModelTimeout, ModelRateLimited, ModelUnavailable, ModelBroke)
+
+
+def _broken_off(error: Exception) -> bool:
+    """Tell whether a connection could not be made, or broke, or there was no answer in time."""
+    return isinstance(error, ConnectionError | TimeoutError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +38,8 @@ class Retry:
     `attempts` in all; the pause before the first retry is up to `base` seconds and then a random time between `base`
     and three times the pause before, at most `cap`; or what the provider asks for (`Retry-After`, or the reset of its
     rate limit), if that is longer. A pause that does not fit into the deadline is not begun, and neither is one for
-    which the `budget` has nothing left: the error is raised at once.
+    which the `budget` has nothing left: the error is raised at once. `passes` tells which exceptions of tools and other
+    functions are likely to pass; of this library's own errors that is known.
     Source: Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
     """
 
@@ -38,7 +47,9 @@ class Retry:
     base: float = 0.5
     cap: float = 8.0
     budget: RetryBudget = field(default_factory=RetryBudget)
+    passes: Callable[[Exception], bool] = _broken_off
     uniform: Callable[[], float] = random.random
+    _reports: Reports = field(init=False, repr=False, compare=False, default_factory=Reports)
 
     async def around(self, call: Call, proceed: Proceed[T]) -> T:
         """Make the call, up to `attempts` times."""
@@ -46,27 +57,27 @@ class Retry:
         while True:
             try:
                 result = await proceed(call)
-            except AssistantKitError as error:
+            except Exception as error:
                 delay = self.next_delay(call, error, attempt=attempt, pause=pause, now=anyio.current_time())
                 if delay is None or not self.budget.spend(call.key):
                     raise
                 attempt += 1
                 pause = delay
-                call.notify(Retrying(attempt=attempt, delay=delay, error=error))
+                call.notify(Retrying(attempt=attempt, delay=delay, error=_told(call, error)))
             else:
                 if attempt == 1:
                     self.budget.earn(call.key)
                 return result
             await anyio.sleep(delay)
 
-    def next_delay(
-        self, call: Call, error: AssistantKitError, *, attempt: int, now: float, pause: float = 0.0
-    ) -> float | None:
+    def next_delay(self, call: Call, error: Exception, *, attempt: int, now: float, pause: float = 0.0) -> float | None:
         """Return the seconds to wait after failed attempt number `attempt`, or None to give up.
 
         `pause` is how long was waited before that attempt.
         """
-        if call.progress.started or not may_repeat(call.effect) or attempt >= self.attempts or not passing(error):
+        if call.progress.started or not may_repeat(call.effect) or attempt >= self.attempts:
+            return None
+        if not (passing(error) if isinstance(error, AssistantKitError) else self.passes(error)):
             return None
         delay = backoff(pause, base=self.base, cap=self.cap, chance=self.uniform())
         delay = max(delay, asked_to_wait(error))
@@ -80,10 +91,12 @@ class Retry:
 
     def health(self) -> Mapping[str, Condition]:
         """Return what is left of the budget, of the upstream for which least is left."""
-        budget = self.budget
-        ok = budget.lowest >= budget.cost
-        data = {"left": budget.lowest, "capacity": budget.capacity, "cost": budget.cost}
-        return {"retry budget": Condition(ok=ok, state="ok" if ok else "used up", data=data)}
+        return {"retry budget": condition_of(self.budget)}
+
+    def report_to(self, hear: Hear) -> None:
+        """Tell `hear` when the budget of the first upstream is used up, and when retries of all are possible again."""
+        self._reports.add(hear)
+        self.budget.watch(BudgetReport("retry budget", self.budget, self._reports))
 
 
 def passing(error: AssistantKitError) -> bool:
@@ -93,7 +106,16 @@ def passing(error: AssistantKitError) -> bool:
     return isinstance(error, _PASSING)
 
 
-def asked_to_wait(error: AssistantKitError) -> float:
+def _told(call: Call, error: Exception) -> AssistantKitError:
+    """Return what the reader is told of an error; what a foreign one says may not be for them."""
+    if isinstance(error, AssistantKitError):
+        return error
+    told = ToolError(f"{call.name} failed ({type(error).__name__})")
+    told.__cause__ = error
+    return told
+
+
+def asked_to_wait(error: Exception) -> float:
     """Return the seconds that a provider asks to wait: in so many words, or by when its limit resets."""
     if isinstance(error, ModelError) and error.retry_after is not None:
         return error.retry_after

@@ -1,4 +1,7 @@
-"""The contract of what turns texts into vectors."""
+"""The contract of what turns texts into vectors.
+
+`assistant_kit.testing.conformance.embedder` has the tests that every embedder passes.
+"""
 
 from array import array
 from collections.abc import Sequence

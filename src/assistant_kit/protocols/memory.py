@@ -1,4 +1,7 @@
-"""The contract of what is remembered of a user across conversations."""
+"""The contract of what is remembered of a user across conversations.
+
+`assistant_kit.testing.conformance.memory` has the tests that every memory passes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,8 +47,9 @@ class UserMemory(Protocol):
         """Remember a text; durable on return.
 
         A text that is remembered already is not kept twice: the memory that says the same is renewed, and returned.
-        `replaces` is the id of a memory that this one takes the place of, keeping its id and `created_at`. Raises
-        InputError for an empty or an overlong text, StoreError, ModelError.
+        With other labels it is another memory. `replaces` is the id of a memory that this one takes the place of,
+        keeping its id and `created_at`, and its labels where none are given; if it does not exist, this is a new one.
+        Raises InputError for a text that is empty, overlong, or has NUL or lone surrogates; StoreError, ModelError.
         """
         ...
 
@@ -54,12 +58,12 @@ class UserMemory(Protocol):
     ) -> Sequence[Recalled]:
         """Return the memories that bear on `query`, the best first: at most `limit`, of at most `max_tokens` together.
 
-        Raises StoreError, ModelError.
+        Any text is a query; an empty one finds nothing. Raises StoreError, ModelError.
         """
         ...
 
     async def memories(self, *, limit: int = 100, after: str = "", where: Where | None = None) -> Sequence[Remembered]:
-        """Return memories in the order of their ids, behind `after`."""
+        """Return memories in the order of their ids (of their UTF-8 bytes), behind `after`."""
         ...
 
     async def forget(self, memory: str) -> bool:
@@ -75,7 +79,7 @@ class Memory(Protocol):
     """A place where memories live."""
 
     def for_user(self, user: str) -> UserMemory:
-        """Return the handle through which alone the memories of `user` are reached."""
+        """Return the handle through which alone the memories of `user` are reached. Raises InputError if empty."""
         ...
 
     async def open(self) -> None:

@@ -93,20 +93,20 @@ class WatchedPolicy(Protocol):
 
 
 @runtime_checkable
+class ReportingPolicy(Protocol):
+    """A policy that tells of changes of what its `health()` shows, as they happen."""
+
+    def report_to(self, hear: "Hear") -> None:
+        """Tell `hear` from now on of each change of a condition's `state`; asked twice, it is told once."""
+        ...
+
+
+@runtime_checkable
 class ClosingPolicy(Protocol):
     """A policy that holds something to be freed."""
 
     async def aclose(self) -> None:
         """Free what it has made; may be called twice."""
-        ...
-
-
-@runtime_checkable
-class ErasingPolicy(Protocol):
-    """A policy that keeps data of users; `Assistant.erase_user` reaches it, too."""
-
-    async def erase_user(self, user: str) -> None:
-        """Erase all that is kept of a user. Raises StoreError; may be repeated then."""
         ...
 
 
@@ -117,3 +117,22 @@ class Condition:
     ok: bool
     state: str
     data: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionChanged:
+    """The `state` of a condition was `before`, and is `after` now.
+
+    `name` is the one in `health()`, `condition` the whole of how it is now. Where each user or tenant has one of their
+    own, `owner` says whose it is.
+    """
+
+    name: str
+    before: str
+    after: str
+    condition: Condition
+    owner: str = ""
+
+
+Hear: TypeAlias = Callable[[ConditionChanged], None]
+"""Is told of changes, where and when they happen: it should be quick. What it raises is logged, and harms no call."""

@@ -195,7 +195,10 @@ class UserStore(Protocol):
         ...
 
     async def audit_log(self, *, after: int = 0, limit: int = 1000) -> Sequence[AuditLink]:
-        """Return the links of the user's audit chain with n > `after`, in order; none where the store keeps none."""
+        """Return the links of the user's audit chain with n > `after`, in order; none where the store keeps none.
+
+        Records bear the time of the link that notes them, and the fence that its payload tells.
+        """
         ...
 
 

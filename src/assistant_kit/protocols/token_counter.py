@@ -1,4 +1,7 @@
-"""The contract of what counts tokens."""
+"""The contract of what counts tokens.
+
+`assistant_kit.testing.conformance.token_counter` has the tests that every counter passes.
+"""
 
 from typing import Protocol
 
@@ -15,7 +18,7 @@ class TokenCounter(Protocol):
         ...
 
     def count(self, text: str) -> int:
-        """Return the number of tokens in `text`, or an upper bound of it."""
+        """Return the number of tokens in `text`, or an upper bound of it; 0 for none. Any thread may ask."""
         ...
 
 

@@ -9,6 +9,7 @@ import anyio.from_thread
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.messages import JsonObject, Part
+from assistant_kit.protocols.policy import Priority
 from assistant_kit.tool_spec import ToolSpec
 
 
@@ -18,6 +19,10 @@ async def _forget(_: str) -> None:
 
 def _nobody(_: "LateResult") -> None:
     """Tell nobody."""
+
+
+def _unseen(_progress: float, _total: float | None, _message: str | None) -> None:
+    """Show no progress: nobody reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +43,10 @@ class ToolContext:
 
     `user` and `conversation` are None in a one-off run. `idempotency_key` stays the same when the call is repeated
     by a retry or by another worker. A tool is cancelled when `deadline` has passed or the run is left; a synchronous
-    one, whose thread nobody can stop, asks with `check_cancelled()`. `connection` is the database connection of a
-    `transactional` tool (`sqlite3.Connection`, `psycopg.Connection`). `notes` are those that earlier attempts of this
-    call have left. `late` is for toolsets: it takes what comes of a call after it was given up.
+    one, whose thread nobody can stop, asks with `check_cancelled()`. `priority` says whether somebody waits for the
+    run. `connection` is the database connection of a `transactional` tool (`sqlite3.Connection`,
+    `psycopg.Connection`). `notes` are those that earlier attempts of this call have left. `late` is for toolsets: it
+    takes what comes of a call after it was given up. `show_progress` is what `report_progress` calls.
     """
 
     user: str | None
@@ -49,10 +55,12 @@ class ToolContext:
     tool: str
     idempotency_key: str
     deadline: Deadline = field(default_factory=Deadline)
+    priority: Priority = "interactive"
     connection: Any = None
     notes: tuple[str, ...] = ()
     write_note: Callable[[str], Awaitable[None]] = _forget
     late: Callable[[LateResult], None] = _nobody
+    show_progress: Callable[[float, float | None, str | None], None] = _unseen
 
     async def note(self, text: str) -> None:
         """Record something that a later attempt has to know: the id of a task on a server. Durable on return.
@@ -60,6 +68,14 @@ class ToolContext:
         A `reconcile` function finds it in `notes`. Does nothing in a one-off run.
         """
         await self.write_note(text)
+
+    def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell the reader of the run how far the call is: `progress` of `total`, in any unit. A `ToolProgress` event.
+
+        It may be called as often as one likes; of reports that follow closely on each other some are dropped. A
+        synchronous tool calls it in the thread in which it was started.
+        """
+        self.show_progress(progress, total, message)
 
     def check_cancelled(self) -> None:
         """Raise the event loop's cancellation error when this call is cancelled; for synchronous tools in their thread.
@@ -71,10 +87,14 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutput:
-    """What a tool answers. `is_error` marks an answer that reports a failure."""
+    """What a tool answers. `is_error` marks an answer that reports a failure.
+
+    `untrusted`: others have written it, a web page for instance, so nothing in it is an instruction of the application.
+    """
 
     content: tuple[Part, ...]
     is_error: bool = False
+    untrusted: bool = False
 
 
 class Toolset(Protocol):
@@ -108,12 +128,59 @@ class Toolset(Protocol):
         ...
 
 
-@runtime_checkable
-class ErasingToolset(Protocol):
-    """A toolset that keeps data of users; `Assistant.erase_user` reaches it, too."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offering:
+    """The tools that a toolset offers a user now.
 
-    async def erase_user(self, user: str) -> None:
-        """Erase all that is kept of a user. Raises StoreError; may be repeated then."""
+    `tools` is the same object while they are the same. `unavailable` says why there are none for the time being, for
+    instance that a server is down; it is empty while all is well.
+    """
+
+    tools: Sequence[ToolSpec]
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsetHealth:
+    """How a toolset fares: for a health check, or a page for those who run the application.
+
+    `available` tells whether it can be used as far as is known; `reason` says why not, and `retry_in` in how many
+    seconds it is tried again. `notes` tell what was wrong with a server and was put right or left out: a tool whose
+    definition breaks the protocol. `connections` counts those that are open.
+    """
+
+    toolset: str
+    available: bool
+    reason: str = ""
+    retry_in: float | None = None
+    notes: tuple[str, ...] = ()
+    connections: int = 0
+
+
+@runtime_checkable
+class WatchedToolset(Protocol):
+    """A toolset that can say how it fares; `Assistant.health()` does, then."""
+
+    def health(self) -> ToolsetHealth:
+        """Return what is known now; nobody is asked."""
+        ...
+
+
+@runtime_checkable
+class PerUserToolset(Protocol):
+    """A toolset whose tools may differ from user to user, or be missing for a while."""
+
+    @property
+    def deferred(self) -> bool:
+        """Whether its tools are not asked for before a run needs them."""
+        ...
+
+    async def tools_for(self, user: str | None) -> Offering:
+        """Return the tools on offer to a user now; None for a one-off run without one. Raises ToolsetError.
+
+        A toolset that the assistant can do without says in the offering that it is unavailable, and does not wait
+        long for a server that is known to be down.
+        """
         ...
 
 

@@ -10,8 +10,6 @@ last record; a whole one is never written again, only deleted.
 """
 
 import json
-import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -22,24 +20,18 @@ from typing import Final, NamedTuple, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
-from assistant_kit.entries import ToolFinished
 from assistant_kit.errors import (
     ConversationBusy,
     ConversationNotFound,
-    DecryptionFailed,
-    StoreCorrupt,
     StoreError,
     ToolError,
     UnreadableEntry,
 )
-from assistant_kit.journal_json import decode
 from assistant_kit.messages import Part, Text, text_of
 from assistant_kit.protocols.store import Append, Lease, NewRecord, Record, UserStore
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.registry import CHILD
 from assistant_kit.text_pieces import beginning, ending, pieces
-
-_log = logging.getLogger("assistant_kit.run")
 
 KIND: Final = "kept_text"
 LAST: Final = "last"
@@ -56,12 +48,9 @@ HEADING: Final = 24
 SMALLEST_PAGE: Final = HEADING + PIECE + JOINT
 
 _WRITE: Final = 8  # records: a quarter of a megabyte
-_LEASE: Final = 20.0  # seconds: less than the lease on a conversation, so that who recovers a turn need not wait
+LEASE: Final = 20.0  # seconds: less than the lease on a conversation, so that who recovers a turn need not wait
 _CLEANUP: Final = 5.0  # seconds
-_PAGE: Final = 100  # records of a journal
 _NAME: Final = re.compile("[0-9a-f]{32}")
-_DAMAGE: Final = (DecryptionFailed, StoreCorrupt, UnreadableEntry)
-_NOT_DELETED: Final = "what record %d of %r may have kept is not deleted: %s"
 _ALWAYS_SHORT: Final = 8  # tokens a character: no counter counts more
 
 
@@ -142,59 +131,12 @@ class LongResults:
         return _left_out(len(text), handle)
 
 
-async def delete_with_kept(store: UserStore, conversation: str) -> None:
-    """Delete a conversation, and before it the whole texts that its journal names; nobody can write to it meanwhile.
-
-    What fails half-way is finished by deleting again. What a damaged record names is not found: it stays until the
-    user is erased. Raises ConversationNotFound, ConversationBusy, StoreError.
-    """
-    await store.read(conversation, limit=0)  # a claim would make it
-    lease = await _claimed(store, conversation, owner=os.urandom(12).hex())
-    try:
-        for after in range(0, lease.seq, _PAGE):
-            await store.renew(lease, ttl=_LEASE)
-            for record in await _undamaged(store, conversation, after, min(after + _PAGE, lease.seq) + 1):
-                await _delete_kept(store, conversation, record)
-    finally:
-        with anyio.move_on_after(_CLEANUP, shield=True), suppress(StoreError):
-            await store.release(lease)
-    await store.delete(conversation)
-
-
-async def _claimed(store: UserStore, conversation: str, *, owner: str) -> Lease:
-    claimed: list[Lease] = []
+async def claimed(store: UserStore, conversation: str, *, owner: str) -> Lease:
+    """Take a lease for a short while. Raises ConversationBusy."""
+    taken: list[Lease] = []
     with anyio.CancelScope(shield=True):  # one short write: a lease must not be taken unnoticed
-        claimed.append(await store.claim(conversation, owner=owner, ttl=_LEASE))
-    return claimed[0]
-
-
-async def _undamaged(store: UserStore, conversation: str, after: int, before: int) -> Sequence[Record]:
-    """Return the records between two places, without those that cannot be had."""
-    try:
-        return await store.read(conversation, after=after, before=before)
-    except _DAMAGE as error:
-        if before == after + 2:
-            _log.warning(_NOT_DELETED, before - 1, conversation, error)
-            return ()
-    middle = (after + before) // 2
-    return [
-        *await _undamaged(store, conversation, after, middle + 1),
-        *await _undamaged(store, conversation, middle, before),
-    ]
-
-
-async def _delete_kept(store: UserStore, conversation: str, record: Record) -> None:
-    """Delete the text that a record names, if it does and the text is there."""
-    if record.kind != "tool_finished":
-        return
-    try:
-        entry = decode(record.body, conversation=conversation, seq=record.seq, tokens=0, at=0.0).entry
-    except UnreadableEntry as error:
-        _log.warning(_NOT_DELETED, record.seq, conversation, error)
-        return
-    if isinstance(entry, ToolFinished) and entry.kept:
-        with suppress(ConversationNotFound):
-            await store.delete(hidden(entry.kept))
+        taken.append(await store.claim(conversation, owner=owner, ttl=LEASE))
+    return taken[0]
 
 
 def name_of(turn: str, key: str, text: str) -> str:
@@ -303,10 +245,10 @@ class _Place:
 
     async def _claim(self, conversation: str) -> Lease:
         """Take the lease; if an attempt that died holds it still, wait for its end."""
-        give_up = anyio.current_time() + _LEASE
+        give_up = anyio.current_time() + LEASE
         while True:
             try:
-                return await _claimed(self._store, conversation, owner=self._owner)
+                return await claimed(self._store, conversation, owner=self._owner)
             except ConversationBusy as busy:
                 if anyio.current_time() >= give_up:
                     raise

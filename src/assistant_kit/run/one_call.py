@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 
@@ -17,8 +18,11 @@ from assistant_kit.policy_chain import through
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.runtime import Claim
 from assistant_kit.protocols.toolset import LateResult, ReconcilingToolset, ToolContext, ToolOutput, Toolset
+from assistant_kit.run.call_progress import CallProgress
 from assistant_kit.run.turn import TurnRun, record
 from assistant_kit.tool_spec import ToolSpec, may_repeat
+
+Answer = TypeVar("Answer", ToolOutput, ToolOutput | None)
 
 _log = logging.getLogger("assistant_kit.tools")
 
@@ -27,6 +31,8 @@ UNKNOWN = (
     "Do not assume that it did or did not happen, and do not repeat it without asking the user."
 )
 CANCELLED = "This call was cancelled."
+CHANGED = "This call was not made: what the server says of the tool is not what it said when the call was approved."
+_SHOWN = "definition "  # what the note begins with that binds an approval to the tool as it was then
 _DENSEST = 8
 """Tokens of a character, at most: shorter results need not be counted."""
 FAILED = "The tool failed with an internal error. Trying again with the same arguments will hardly help."
@@ -53,11 +59,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """What became of a call, as the model reads it; `kept` as in ToolFinished."""
+    """What became of a call, as the model reads it; `kept` and `untrusted` as in ToolFinished."""
 
     outcome: Outcome
     content: tuple[Part, ...]
     kept: str = ""
+    untrusted: bool = False
 
 
 class _NoAnswer(TimeoutError):
@@ -80,12 +87,35 @@ async def answer_call(run: TurnRun, one: Asked, claim: Claim | None) -> Measured
         measured = await _record(run, one, *one.refusal)
     elif claim.standing == "lost":
         measured = await _settle(run, one, claim)
+    elif _has_changed(one, claim):
+        measured = await _record(run, one, "denied", CHANGED)
     else:
         measured = await _make(run, one, claim)
     end = measured.entry
     assert isinstance(end, ToolFinished)  # noqa: S101  (what is recorded under the key of a call)
-    run.emit(ToolResult(call_id=end.call_id, tool=end.tool, outcome=end.outcome, content=end.content))
+    run.emit(
+        ToolResult(
+            call_id=end.call_id,
+            tool=end.tool,
+            outcome=end.outcome,
+            content=end.content,
+            untrusted=end.untrusted,
+        )
+    )
     return measured
+
+
+async def note_definition(run: TurnRun, one: Asked) -> None:
+    """Put down what a server says of the tool of a call that waits for approval: nothing else is approved."""
+    definition = one.made_by[1].definition
+    if definition:
+        await run.runtime.note(ToolNoted(turn=run.id, key=one.key, call_id=one.call.call_id, note=_SHOWN + definition))
+
+
+def _has_changed(one: Asked, claim: Claim) -> bool:
+    """Tell whether the tool is another than the one that was approved; one that was called already was the right."""
+    shown = [note.removeprefix(_SHOWN) for note in claim.notes if note.startswith(_SHOWN)]
+    return bool(shown) and claim.started.attempt == 1 and shown[-1] != one.made_by[1].definition
 
 
 def unmade(run: TurnRun, one: Asked, words: str) -> ToolFinished:
@@ -143,7 +173,7 @@ async def _settle(run: TurnRun, one: Asked, claim: Claim) -> Measured:
         output: ToolOutput | None = None
         try:
             with anyio.move_on_after(_timeout(run, spec)):
-                output = await ask(_context(run, one, claim))
+                output = _marked(await ask(_context(run, one, claim)), spec)
         except Exception:  # noqa: BLE001  (whatever it is, the outcome stays unknown)
             _log.exception("what became of a call of %s could not be found out (call %s)", spec.name, one.call.call_id)
         if output is not None:
@@ -156,6 +186,7 @@ def _timeout(run: TurnRun, spec: ToolSpec) -> float | None:
 
 
 def _context(run: TurnRun, one: Asked, claim: Claim, connection: Any = None) -> ToolContext:
+    """Return what a tool may know of its call."""
     spec = one.made_by[1]
 
     async def note(text: str) -> None:
@@ -168,8 +199,9 @@ def _context(run: TurnRun, one: Asked, claim: Claim, connection: Any = None) -> 
         tool=spec.name,
         idempotency_key=claim.started.idempotency_key,
         deadline=run.about.deadline.earlier(_timeout(run, spec), now=anyio.current_time()),
+        priority=run.about.priority,
         connection=connection,
-        notes=claim.notes,
+        notes=tuple(note for note in claim.notes if not note.startswith(_SHOWN)),
         # In a transaction there is nothing to find out later, and the journal is busy with it.
         write_note=note if connection is None else _forget,
         late=_late(run, one),
@@ -191,9 +223,16 @@ def _late(run: TurnRun, one: Asked) -> Callable[[LateResult], None]:
 
 
 async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = None) -> End:
+    with closing(CallProgress(run.emit, call_id=one.call.call_id, tool=one.call.name)) as progress:
+        context = replace(_context(run, one, claim, connection), show_progress=progress.report)
+        end = await _called(run, one, claim, context)
+    # What an error says may be the server's own words, too.
+    return replace(end, untrusted=True) if one.made_by[1].untrusted else end
+
+
+async def _called(run: TurnRun, one: Asked, claim: Claim, context: ToolContext) -> End:
     toolset, spec, arguments = one.made_by
     timeout = _timeout(run, spec)
-    context = _context(run, one, claim, connection)
     sent = claim.started.attempt > 1
     limit = Deadline.after(timeout, now=anyio.current_time())
 
@@ -205,7 +244,7 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
         sent = True
         # Inside of the policies, so that a breaker learns of a tool that gives no answer.
         with anyio.CancelScope(deadline=limit.at):
-            return await toolset.call(spec.name, arguments, context)
+            return _marked(await toolset.call(spec.name, arguments, context), spec)
         raise _NoAnswer
 
     call = Call(
@@ -250,7 +289,7 @@ async def _shortened(run: TurnRun, one: Asked, end: End) -> End:
     with anyio.CancelScope(shield=True):
         try:
             content, kept = await run.about.results.shortened(run.id, one.key, end.content)
-            shown = End(outcome=end.outcome, content=content, kept=kept)
+            shown = replace(end, content=content, kept=kept)
         except (StoreError, InputError) as error:  # a store may refuse the name, too
             _log.warning("the result of call %s of %s is not shortened: %s", one.call.call_id, one.call.name, error)
     return shown
@@ -262,7 +301,12 @@ def _failed() -> End:
 
 def _read(output: ToolOutput) -> End:
     content = tuple(_readable(part) for part in output.content)
-    return End(outcome="error" if output.is_error else "ok", content=content)
+    return End(outcome="error" if output.is_error else "ok", content=content, untrusted=output.untrusted)
+
+
+def _marked(output: Answer, spec: ToolSpec) -> Answer:
+    """Say of an answer that others have written it, where that holds for all answers of a tool."""
+    return replace(output, untrusted=True) if output is not None and spec.untrusted else output
 
 
 def _readable(part: Part) -> Part:
@@ -304,4 +348,5 @@ def _entry(run: TurnRun, one: Asked, end: End) -> ToolFinished:
         outcome=end.outcome,
         content=end.content,
         kept=end.kept,
+        untrusted=end.untrusted,
     )

@@ -95,7 +95,7 @@ def compacted(past: Past, compaction: Compaction | None, *, turn: str, key: str)
     if compaction is None:
         return entry
     kept = past.view.turns[len(past.view.turns) - compaction.keep :]
-    to = _cleared_to(entry, kept, compaction.clear, after=turn)
+    to = _cleared_to(entry, kept, compaction.clear, after=turn, refers=past.view.refers)
     stays = to == entry.cleared_turn
     return replace(
         entry,
@@ -110,11 +110,15 @@ def compacted(past: Past, compaction: Compaction | None, *, turn: str, key: str)
     )
 
 
-def _cleared_to(earlier: Compacted, kept: Sequence[Turn], clear: int, *, after: str) -> str:
-    """Return the turn before which results are cleared: what was cleared stays so."""
+def _cleared_to(earlier: Compacted, kept: Sequence[Turn], clear: int, *, after: str, refers: bool) -> str:
+    """Return the turn before which results are cleared: what was cleared stays so.
+
+    Where anything could be read again, a turn is named also when no result stands before it: so the tool for that stays
+    on offer, and later requests do not begin otherwise because it is gone, or has come back.
+    """
     names = [*(turn.turn for turn in kept), after]
     already = names.index(earlier.cleared_turn) if earlier.cleared_turn in names else 0
-    return names[max(clear, already)] if max(clear, already) or earlier.cleared_turn == names[0] else ""
+    return names[max(clear, already)] if max(clear, already) or refers else ""
 
 
 def _cleared_until(run: TurnRun, step: int, room: int, reader: int, *extra: Block) -> tuple[Place, int]:

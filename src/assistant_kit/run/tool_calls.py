@@ -9,7 +9,7 @@ from assistant_kit.errors import NotTransactional
 from assistant_kit.events import ToolRequest
 from assistant_kit.messages import Outcome, ToolCall
 from assistant_kit.run.call_digest import digest_of, parsed_arguments
-from assistant_kit.run.one_call import CANCELLED, UNKNOWN, Asked, answer_call, unmade
+from assistant_kit.run.one_call import CANCELLED, UNKNOWN, Asked, answer_call, note_definition, unmade
 from assistant_kit.run.turn import TurnRun, record
 from assistant_kit.side_by_side import side_by_side
 from assistant_kit.tool_spec import may_repeat
@@ -19,6 +19,8 @@ async def answer_calls(run: TurnRun, step: int, calls: Sequence[ToolCall]) -> Se
     """Make calls, and record what became of them; return those that wait for approval. Raises NotTransactional."""
     asked = [_asked(run, f"{step}.{index}", call) for index, call in enumerate(calls)]
     waiting = [one for one in asked if _waits(run, one)]
+    for one in waiting:
+        await note_definition(run, one)
     ready = [one for one in asked if one not in waiting]
     runnable = [one for one in ready if one.refusal is None]
     claims = {claim.started.key: claim for claim in await run.runtime.claim([_intent(run, one) for one in runnable])}

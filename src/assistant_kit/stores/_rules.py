@@ -2,11 +2,11 @@
 
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from assistant_kit import audit_chain
-from assistant_kit.audit_chain import AuditLink, AuditNote
+from assistant_kit.audit_chain import AuditLink, AuditNote, Fence
 from assistant_kit.errors import InputError
 from assistant_kit.protocols.store import Append, Lease, NewRecord, Record
 
@@ -108,10 +108,13 @@ def name_of_erased() -> str:
 
 def noted(write: Append) -> AuditNote | None:
     """Return what the audit chain says of a write; None when it has no records."""
-    if not write.records:
-        return None
-    shown = ((new.record_id, new.kind, new.tokens, new.body) for new in write.records)
-    return audit_chain.appended(write.lease.conversation, shown)
+    return noted_under(write.lease.fence, write.lease.conversation, write.records) if write.records else None
+
+
+def noted_under(fence: Fence, conversation: str, records: Sequence[NewRecord]) -> AuditNote:
+    """Return what the audit chain says of records that are written under a fence."""
+    shown = ((new.record_id, new.kind, new.tokens, new.body) for new in records)
+    return audit_chain.appended(conversation, shown, fence=fence)
 
 
 def chained(previous: AuditLink | None, note: AuditNote, *, at: float) -> AuditLink:

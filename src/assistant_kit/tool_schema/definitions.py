@@ -9,6 +9,9 @@ from urllib.parse import unquote
 from assistant_kit.tool_schema.places import DEFINITIONS, Node, TooDeep, copied, named, rebuilt, schemas_in
 from assistant_kit.tool_schema.unions import beside
 
+MOST = 50
+"""Definitions that are put in place. The time grows with their square: 600 of a server took 20 seconds."""
+
 
 class Place(NamedTuple):
     """Where a definition stands: under which keyword of the root, and its name."""
@@ -37,9 +40,11 @@ def inlined(root: Node, *, deepest: int) -> Node:
     """Return a schema without the definitions that it can do without.
 
     Every reference in it has to name a definition, or the root as `#`. Those that would make the schema deeper than
-    `deepest` levels, or longer, stay; so do those that are defined by themselves.
+    `deepest` levels, or longer, stay; so do those that are defined by themselves, and all where there are many.
     """
     root = _without_unused(root)
+    if len(definitions_of(root)) > MOST:
+        return root
     kept: set[Place] = set()
     while (place := next((one for one in definitions_of(root) if one not in kept), None)) is not None:
         put = _put_in_place(root, place)

@@ -9,9 +9,11 @@ from assistant_kit.tool_schema.definitions import Place, definitions_of, inlined
 from assistant_kit.tool_schema.noise import UNEVALUATED, cleaned
 from assistant_kit.tool_schema.places import Node, TooDeep, copied, named, rebuilt, schemas_in
 from assistant_kit.tool_schema.unions import ANNOTATIONS, united
-from assistant_kit.tool_schema.words import tidied
+from assistant_kit.tool_schema.words import parted, tidied
 from assistant_kit.tool_spec import ToolSpec
 
+_LONGEST = 1024
+"""Characters of a tool's description in OpenAI's Chat Completions: "Expected a string with maximum length 1024"."""
 _DEEPEST = 64  # levels of dictionaries and lists; OpenAI's strict mode takes 10 levels of objects
 _PLACED = {"$id", "id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"}
 """With these, what a reference means depends on where it stands."""
@@ -25,11 +27,18 @@ _READ_DIFFERENTLY = {
 
 
 def minified_tool(tool: ToolSpec) -> ToolSpec:
-    """Return a tool with a minified schema and description; the same object when there was nothing to do."""
+    """Return a tool with a minified schema and description; the same object when there was nothing to do.
+
+    What of a description is too long for OpenAI's API goes on in that of the arguments, which has no such limit.
+    """
     description = tidied(tool.description)
     parameters = minified(tool.parameters)
     if parameters.get("description") == description:
         parameters = {key: value for key, value in parameters.items() if key != "description"}
+    if len(description) > _LONGEST:
+        description, rest = parted(description, _LONGEST)
+        own = parameters.get("description")
+        parameters = {**parameters, "description": f"{rest}\n{own}" if isinstance(own, str) else rest}
     if description == tool.description and parameters == tool.parameters:
         return tool
     return replace(tool, description=description, parameters=parameters)

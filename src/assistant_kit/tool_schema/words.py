@@ -7,6 +7,7 @@ _WRAPPED = 40  # characters; a shorter line was ended on purpose
 _GOES_ON = re.compile(r"(?!\w+\s?(\([^)]*\))?:\s)[a-z(]")
 """How the rest of a sentence begins: not as a list, a heading, or an explained name (`unit: …`) would."""
 _GAP = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
+_MORE = " […]"
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
@@ -26,6 +27,15 @@ def tidied(text: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines)
+
+
+def parted(text: str, longest: int) -> tuple[str, str]:
+    """Return a description in two parts, the first of at most `longest` characters; each shows that there is more."""
+    room = longest - len(_MORE)
+    # Where it is best parted: between paragraphs, lines, sentences, words, if that does not leave most of the room.
+    ends = (text.rfind(end, room // 2, room) + len(end.rstrip(" \n")) for end in ("\n\n", "\n", ". ", " "))
+    at = next((end for end in ends if end > room // 2), room)
+    return text[:at] + _MORE, f"{_MORE.strip()} {text[at:].lstrip()}"
 
 
 def joined(first: str, second: str) -> str:

@@ -1,7 +1,7 @@
 """Tools by which a model remembers, recalls and forgets for the user of the conversation."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
@@ -10,6 +10,7 @@ from assistant_kit.errors import InputError, InvalidArguments, ToolError
 from assistant_kit.messages import JsonObject, Text
 from assistant_kit.protocols.memory import Memory, Remembered, UserMemory
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
+from assistant_kit.protocols.user_data import Kept
 from assistant_kit.tool_spec import ToolSpec
 
 SOURCE = "tool"
@@ -96,6 +97,15 @@ class MemoryTools:
     async def erase_user(self, user: str) -> None:
         """Forget everything of a user. Raises StoreError."""
         await self._memory.for_user(user).erase()
+
+    async def export_user(self, user: str) -> AsyncIterator[Kept]:
+        """Return the memories of a user. Raises StoreError."""
+        memory = self._memory.for_user(user)
+        page = await memory.memories()
+        while page:
+            for remembered in page:
+                yield remembered
+            page = await memory.memories(after=page[-1].id)
 
     async def tools(self) -> Sequence[ToolSpec]:
         """Return the three tools."""

@@ -8,7 +8,9 @@ import anyio
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import JsonObject, Text
+from assistant_kit.protocols.nested_calls import is_nested, nested_conversation
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
+from assistant_kit.protocols.user_data import Places
 from assistant_kit.registry import CHILD
 from assistant_kit.tool_spec import ToolSpec
 
@@ -66,13 +68,19 @@ class NestedAssistant:
 
     With a store of its own, the assistant's turn is a conversation of the same user, named after the call, and
     recovery goes on with it; without one, a call that was cut off is reported as unknown. The time of the call bounds
-    the turn, and cancelling the call cancels it.
+    the turn, cancelling the call cancels it, and it waits in queues as the run of the call does.
     """
 
-    def __init__(self, assistant: Runs, *, name: str, description: str, assistant_name: str, stored: bool) -> None:
-        """Take an assistant; `stored` tells whether it has a store. It is opened and closed with the toolset."""
+    def __init__(
+        self, assistant: Runs, *, name: str, description: str, assistant_name: str, stored: bool, places: Places
+    ) -> None:
+        """Take an assistant; `stored` tells whether it has a store, and `places` are where it keeps data of users.
+
+        It is opened and closed with the toolset.
+        """
         self.name: str = name
         self.assistant_name: str = assistant_name
+        self.nested_places: Places = places
         self._assistant = assistant
         self._stored = stored
         self._specs = (
@@ -107,17 +115,30 @@ class NestedAssistant:
         if not isinstance(message, str) or not message.strip():
             return ToolOutput(content=(Text(text="message: a text that says what to do is missing"),), is_error=True)
         left = context.deadline.remaining(anyio.current_time())
-        options: dict[str, Any] = {"timeout": None if left == float("inf") else max(left, 0.001)}
-        if self._stored and context.conversation is not None:
+        options: dict[str, Any] = {
+            "timeout": None if left == float("inf") else max(left, 0.001),
+            "priority": context.priority,
+        }
+        if context.user is not None:
             options["user"] = context.user
-            options["conversation"] = f"{CHILD}{name}:{context.idempotency_key[:32]}"
-            options["request_id"] = context.idempotency_key
+        if self._stored and context.conversation is not None:
+            options["conversation"] = options["request_id"] = await _conversation(name, context)
             options["on_busy"] = "queue"
         result = await self._assistant.run(message, **options)
         if result.waiting_for:
             calls = ", ".join(call.call_id for call in result.waiting_for)
             return ToolOutput(content=(Text(text=f"Not finished: it waits for a person to approve {calls}."),))
         return ToolOutput(content=(Text(text=result.text),))
+
+
+async def _conversation(name: str, context: ToolContext) -> str:
+    """Return the conversation of a call: the one of an earlier attempt, or a new one that is noted before it begins."""
+    earlier = [note for note in context.notes if note.startswith(f"{CHILD}{name}:") and is_nested(note)]
+    if earlier:
+        return earlier[-1]
+    made = nested_conversation(name, context.idempotency_key)
+    await context.note(made)
+    return made
 
 
 def check_names(name: str, toolsets: Sequence[object]) -> None:

@@ -82,7 +82,7 @@ class ReadResult:
             raise ToolError(f"There is no result {handle!r} in this conversation.")
         text = Text(text=await self._text(found, page))
         media: tuple[Part, ...] = tuple(part for part in found.content if not isinstance(part, Text))
-        return ToolOutput(content=(text, *media) if page == 1 else (text,))
+        return ToolOutput(content=(text, *media) if page == 1 else (text,), untrusted=found.untrusted)
 
     async def _text(self, found: ToolFinished, page: int) -> str:
         lost = ""

@@ -27,6 +27,9 @@ _BATCH_BYTES: Final = 1_000_000
 _OWNER: Final = "import"  # the same for all, so that an import that is repeated after a crash need not wait
 _TTL: Final = 60.0
 
+_NOT_IMPORTED: Final = ("audit", "kept")
+"""Evidence for people and programs: a store writes a chain of its own, and what a quota has counted stays there."""
+
 
 async def import_lines(
     store: UserStore, lines: Iterable[str] | AsyncIterable[str], *, memory: UserMemory | None = None
@@ -79,7 +82,7 @@ class _Import:
             await self._remember(line)
         elif line.kind == "end":
             self._inside = False
-        elif line.kind != "audit":  # evidence for people and programs: a store writes a chain of its own
+        elif line.kind not in _NOT_IMPORTED:
             raise line.bad(f"a line {line.kind!r} has no place here")
 
     async def _remember(self, line: Line) -> None:

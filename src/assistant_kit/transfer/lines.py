@@ -9,10 +9,14 @@ from assistant_kit.errors import InputError
 from assistant_kit.protocols.memory import Remembered
 from assistant_kit.protocols.search_index import Label
 from assistant_kit.protocols.store import ConversationInfo, NewRecord, Record
+from assistant_kit.protocols.user_data import UserData
 
 FORMAT: Final = "assistant_kit.export"
-VERSION: Final = 1
-"""Of the lines. A reader refuses a higher one; fields and lines that it does not know do not occur in its own."""
+VERSION: Final = 2
+"""Of the lines. A reader refuses a higher one, and knows all fields and lines of its own and of lower ones."""
+
+COUNTED: Final = ("conversations", "records", "links", "memories", "kept")
+"""What the last line counts."""
 
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 # Some programs take these for ends of lines. JSON has them in texts only, where they may be escaped.
@@ -97,10 +101,14 @@ def memory_line(memory: Remembered) -> str:
     )
 
 
-def end_line(*, conversations: int, records: int, links: int, memories: int = 0) -> str:
-    """Return the last line of an export, by which a reader knows that nothing was cut off."""
-    counts = {"conversations": conversations, "records": records, "links": links, "memories": memories}
-    return _line({"line": "end", **counts})
+def kept_line(kept: UserData) -> str:
+    """Return the line of something else that is kept of a user."""
+    return _line({"line": "kept", "place": kept.place, "name": kept.name, "data": kept.data})
+
+
+def end_line(**counts: int) -> str:
+    """Return the last line of an export, by which a reader knows that nothing was cut off; it has all of `COUNTED`."""
+    return _line({"line": "end", **{name: counts.get(name, 0) for name in COUNTED}})
 
 
 def _line(fields: dict[str, Any]) -> str:
@@ -152,8 +160,10 @@ class Line:
         if self.kind != "export" or self.get("format", str) != FORMAT:
             raise self.bad(f"an export begins with a line that says that its format is {FORMAT!r}")
         version = self.get("version", int)
-        if version != VERSION:
-            raise self.bad(f"it has version {version}, and this version of assistant_kit reads {VERSION}: upgrade it")
+        if not 1 <= version <= VERSION:
+            raise self.bad(
+                f"it has version {version}, and this version of assistant_kit reads 1 to {VERSION}: upgrade it"
+            )
 
     def record(self) -> NewRecord:
         """Return the record of this line. Raises BadLine."""

@@ -22,6 +22,7 @@ from assistant_kit.postgres_session import check_version
 from assistant_kit.protocols.store import Lease
 from assistant_kit.stores.postgres import PostgresStore, Timeouts
 from assistant_kit.stores.postgres.failures import ADVICE
+from tests.services.deaf_proxy import proxy_to
 from tests.services.postgres import DURABLE, Cluster, postgres_cluster
 from tests.services.processes import free_port
 from tests.stores.postgres.asking import at, everything_said
@@ -113,6 +114,20 @@ async def test_what_was_acknowledged_before_a_crash_is_there_and_the_rest_may_be
                 await user.append(write(lease, known, f"r{known}"))
                 assert await ids(user, lease.conversation) == [f"r{n}" for n in range(known + 1)]
             await store.aclose()
+
+
+async def test_an_append_whose_acknowledgement_was_lost_is_recognised(postgres_url: str, schema: str) -> None:
+    with anyio.fail_after(60), proxy_to(postgres_url) as proxy:
+        store = PostgresStore(proxy.url, schema=schema)
+        user = store.for_user("u")
+        lease = await user.claim("c", owner="w", ttl=600)
+        proxy.deaf = True
+        with pytest.raises(StoreUnavailable):
+            await user.append(write(lease, 0, "a"))
+        proxy.deaf = False
+        await user.append(write(lease, 0, "a"))
+        assert await ids(user, "c") == ["a"]
+        await store.aclose()
 
 
 async def test_a_session_that_the_server_ended_is_replaced_before_it_is_used(

@@ -3,6 +3,7 @@
 # redis leaves its keyword arguments without types.
 # pyright: reportUnknownMemberType=false
 
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import redis
 
 from assistant_kit import audit_chain
+from assistant_kit.audit import verify
 from assistant_kit.audit_chain import link_after
 from assistant_kit.errors import StoreBusy, StoreCorrupt
 from assistant_kit.protocols.store import Append, Lease, NewRecord
-from assistant_kit.stores.redis import RedisStore
+from assistant_kit.stores.redis import RedisStore, server
 from assistant_kit.stores.redis.address import Address
 from assistant_kit.stores.redis.calls import Question
 from assistant_kit.stores.redis.chain_heads import ChainHeads
@@ -124,6 +126,64 @@ async def test_a_damaged_chain_is_not_extended(valkey_url: str, tmp_path: Path) 
 
     assert [info.title for info in await user.conversations()] == ["one"]
     await store.aclose()
+
+
+async def test_a_process_whose_idea_of_the_time_is_wrong_is_told_the_time(
+    store: RedisStore, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = RedisStore(valkey_url, prefix=str(tmp_path), audit=True).for_user("u")
+    other = store.for_user("u")
+    first = await user.claim("c", owner="w", ttl=60, begin=NewRecord(record_id="t1", kind="k", body=b""))
+    await user.append(write(first, 1, "a"))
+    for wrong in (-7200, 7200):
+        real = time.monotonic_ns()
+        monkeypatch.setattr(server.time, "monotonic_ns", lambda r=real, w=wrong: r + w * 10**9)
+        await user.append(write(first, len(await other.read("c")), f"a{wrong}"))
+        monkeypatch.undo()
+
+    times = [record.at for record in await other.read("c")]
+    assert times == sorted(times)
+    assert times[-1] - times[0] < 60
+    assert [link.at_us for link in await other.audit_log()] == [round(at * 1e6) for at in times]
+
+
+async def test_a_fence_that_is_chained_is_above_all_earlier_ones_when_clocks_lag(
+    store: RedisStore, valkey_url: str, tmp_path: Path
+) -> None:
+    user = RedisStore(valkey_url, prefix=str(tmp_path), audit=True).for_user("u")
+    newcomer = RedisStore(valkey_url, prefix=str(tmp_path), audit=True).for_user("u")
+    await user.claim("other", owner="w", ttl=60)  # from here on it knows the time
+    await store.open()
+    begin = NewRecord(record_id="t", kind="k", body=b"")
+    ahead = 0
+
+    for hours in (2, 3):  # by which the server's clock was set back
+        ahead = int((time.time() + 3600 * hours) * 1_000_000)
+        with redis.Redis.from_url(valkey_url) as connection:
+            connection.hset(roots(str(tmp_path))[shard_of("u")], "tick", str(ahead))
+        given_up = await user.claim("e", owner="w", ttl=60)
+        await user.release(given_up)
+    assert (await user.claim("e", owner="w", ttl=60, begin=begin)).fence > given_up.fence
+    dropped = await newcomer.claim("d", owner="w", ttl=60)
+    await newcomer.release(dropped)
+    await newcomer.delete("d")
+    anew = await newcomer.claim("d", owner="w", ttl=60, begin=begin)
+    assert ahead < dropped.fence < anew.fence
+    first = await user.claim("c", owner="w", ttl=60)
+    await user.release(first)
+    second = await user.claim("c", owner="w", ttl=60, begin=begin)
+    await user.release(second)
+    await user.delete("c")
+    third = await newcomer.claim("c", owner="w", ttl=60, begin=begin)
+    fourth = await newcomer.claim("c", owner="w", ttl=60)
+
+    fences = [lease.fence for lease in (first, second, third, fourth)]
+    assert fences == sorted(set(fences))
+    assert fences[0] > ahead
+    for name, lease in (("c", third), ("d", anew)):
+        (record,) = await store.for_user("u").read(name)
+        assert record.fence == lease.fence
+    assert (await verify(store.for_user("u"))).ok
 
 
 def test_only_so_many_ends_of_chains_are_kept_in_mind() -> None:

@@ -3,13 +3,9 @@
 # redis leaves its keyword arguments without types.
 # pyright: reportUnknownMemberType=false
 
-import socket
-import threading
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGKILL
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -19,6 +15,7 @@ import redis
 from assistant_kit.errors import ConversationBusy, StoreUnavailable
 from assistant_kit.protocols.store import Append, Lease, NewRecord
 from assistant_kit.stores.redis import RedisStore
+from tests.services.deaf_proxy import proxy_to
 from tests.services.processes import free_port
 from tests.services.valkey import running_valkey
 
@@ -105,52 +102,6 @@ async def test_a_connection_that_was_closed_while_nobody_used_it_is_no_error(val
     assert len(await user.read("c")) == 2
     await user.erase()
     await store.aclose()
-
-
-class Proxy:
-    """Stands between a store and its server. When `deaf`, it passes commands on and breaks before the answer."""
-
-    def __init__(self, url: str) -> None:
-        self.deaf = False
-        self._target = (urlsplit(url).hostname, urlsplit(url).port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._target)
-            threading.Thread(target=self._pass, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pass, args=(server, client, True), daemon=True).start()
-
-    def _pass(self, here: socket.socket, there: socket.socket, answers: bool) -> None:  # noqa: FBT001
-        try:
-            while data := here.recv(65536):
-                if answers and self.deaf:
-                    break
-                there.sendall(data)
-        except OSError:
-            pass
-        for end in (here, there):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)  # closing alone wakes nobody who reads from it
-            end.close()
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-@contextmanager
-def proxy_to(url: str) -> Generator[Proxy]:
-    proxy = Proxy(url)
-    try:
-        yield proxy
-    finally:
-        proxy.close()
 
 
 async def test_an_append_whose_acknowledgement_was_lost_is_recognised(valkey_url: str) -> None:

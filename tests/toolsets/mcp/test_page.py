@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from assistant_kit.messages import Json, text_of
 from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.tool_spec import keyed
 from assistant_kit.toolsets.mcp.server import MCPServer
-from tests.toolsets.mcp.servers.control import command, context
+from tests.services.processes import free_port
+from tests.toolsets.mcp.servers.control import ask, command, context
+from tests.toolsets.mcp.servers.fault_desk import fault_desk
 from tests.toolsets.mcp.servers.task_desk import task_desk
 from tests.toolsets.mcp.servers.tool_server import make_server
 
@@ -57,6 +60,27 @@ async def test_effects_are_declared() -> None:
     assert specs["die"].needs_approval
 
 
+async def test_tools_are_pinned(tmp_path: Path) -> None:
+    target, file = make_server(), tmp_path / "files.pins.json"
+    # --8<-- [start:pin]
+    async with MCPServer(target) as server:
+        await server.pin(file)  # once; look at the file, and commit it
+
+    pinned = MCPServer(target, pins=file)
+    # --8<-- [end:pin]
+    async with pinned:
+        assert await ask(pinned, "add", a=1, b=2) == "3"
+
+
+async def test_progress_prolongs_a_call() -> None:
+    target = make_server()
+    # --8<-- [start:progress]
+    server = MCPServer(target, call_timeout=30.0, call_cap=3600.0)
+    # --8<-- [end:progress]
+    async with server:
+        assert await ask(server, "advance", steps=1, pause=0) == "arrived"
+
+
 async def test_trusted_fields_are_sent() -> None:
     # --8<-- [start:meta]
     def who(context: ToolContext) -> Mapping[str, Json]:
@@ -85,3 +109,30 @@ async def test_a_toolset_is_used_by_itself() -> None:
         else:
             assert text_of(output.content) == "3"
     # --8<-- [end:alone]
+
+
+async def test_a_server_may_be_down() -> None:
+    url = f"http://127.0.0.1:{free_port()}/mcp"
+    # --8<-- [start:optional]
+    search = MCPServer(url, name="search", required=False)
+    # --8<-- [end:optional]
+    async with search:
+        assert (await search.tools_for("u1")).unavailable
+        assert not search.health().available
+
+
+async def test_users_have_connections_of_their_own() -> None:
+    tokens = {"alice": "a", "bob": "b"}
+    with fault_desk() as desk:
+        url = desk.url("http")
+
+        # --8<-- [start:users]
+        def credentials(user: str | None) -> Mapping[str, str]:
+            return {"Authorization": f"Bearer {tokens[user]}"} if user else {}
+
+        calendar = MCPServer(url, name="calendar", headers=credentials, max_connections=100, idle=300.0)
+        # --8<-- [end:users]
+        async with calendar:
+            for user in tokens:
+                assert (await calendar.tools_for(user)).tools
+    assert {headers["authorization"] for _, _, headers in desk.requests} == {"Bearer a", "Bearer b"}

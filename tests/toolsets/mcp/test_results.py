@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from mcp.types import (
+    Annotations,
     AudioContent,
     BlobResourceContents,
     CallToolResult,
@@ -67,28 +68,59 @@ def blob(uri: str, media_type: str | None = None) -> EmbeddedResource:
     ],
 )
 def test_each_kind_of_content_has_a_form_the_model_reads(block: ContentBlock, part: Part) -> None:
-    assert tool_output(CallToolResult(content=[block])) == ToolOutput(content=(part,))
+    assert tool_output(CallToolResult(content=[block])) == ToolOutput(content=(part,), untrusted=True)
 
 
 @pytest.mark.parametrize(
     ("fields", "output"),
     [
-        ({"structured_content": {"ä": 1}}, ToolOutput(content=(Text(text='{"ä": 1}'),))),
-        ({"structured_content": 0}, ToolOutput(content=(Text(text="0"),))),
-        ({}, ToolOutput(content=())),
-        ({"is_error": True}, ToolOutput(content=(), is_error=True)),
+        ({"structured_content": {"ä": 1}}, ToolOutput(content=(Text(text='{"ä": 1}'),), untrusted=True)),
+        ({"structured_content": 0}, ToolOutput(content=(Text(text="0"),), untrusted=True)),
+        ({}, ToolOutput(content=(), untrusted=True)),
+        ({"is_error": True}, ToolOutput(content=(), is_error=True, untrusted=True)),
     ],
 )
 def test_structured_content_counts_when_there_is_nothing_else(fields: dict[str, Any], output: ToolOutput) -> None:
     assert tool_output(CallToolResult(content=[], **fields)) == output
 
 
+def test_what_is_meant_for_the_user_alone_is_named_as_such() -> None:
+    user, both = Annotations(audience=["user"]), Annotations(audience=["user", "assistant"], priority=0.1)
+    picture = Image(data=b"data", media_type="image/png")
+    blocks: list[ContentBlock] = [
+        TextContent(text="done", annotations=user),
+        ImageContent(data=DATA, mime_type="image/png", annotations=user),
+        TextContent(text="done", annotations=both),
+    ]
+    words, image, *rest = tool_output(CallToolResult(content=blocks)).content[1:]
+    assert (image, rest) == (picture, [Text(text="done")])
+    assert isinstance(words, Text)
+    assert tool_output(CallToolResult(content=blocks[:1])).content == (Text(text=f"{words.text}\ndone"),)
+
+
+PROMISE = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
 @pytest.mark.anyio
-async def test_a_result_is_kept_that_does_not_fit_the_schema_the_tool_promised() -> None:
-    promise = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-    answer = CallToolResult(content=[TextContent(text="three")], structured_content={"n": "three"})
-    async with MCPServer(listing_server([tool("count", output_schema=promise)], answer=answer)) as server:
-        assert await ask(server, "count") == "three"
+@pytest.mark.parametrize(
+    ("fields", "reported"),
+    [
+        ({"structured_content": {"n": 3}}, 0),
+        ({"structured_content": {"n": "secret"}}, 1),
+        ({}, 1),
+        ({"is_error": True}, 0),
+    ],
+)
+async def test_a_result_is_kept_that_does_not_fit_the_schema_the_tool_promised_and_reported_once(
+    fields: dict[str, Any], reported: int
+) -> None:
+    answer = CallToolResult(content=[TextContent(text="three")], **fields)
+    async with MCPServer(listing_server([tool("count", output_schema=PROMISE)], answer=answer)) as server:
+        for _ in range(2):
+            assert await ask(server, "count") == "three"
+        notes = server.health().notes
+    assert len(notes) == reported
+    assert "secret" not in str(notes)
 
 
 @pytest.mark.anyio

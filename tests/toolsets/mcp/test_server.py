@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -42,7 +42,7 @@ def local() -> MCPServer:
     return MCPServer(make_server(), trust_annotations=True)
 
 
-def by_name(specs: list[ToolSpec]) -> dict[str, ToolSpec]:
+def by_name(specs: Sequence[ToolSpec]) -> dict[str, ToolSpec]:
     return {spec.name: spec for spec in specs}
 
 

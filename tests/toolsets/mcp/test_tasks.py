@@ -225,7 +225,7 @@ async def test_interruptions_of_the_connection_are_waited_out(desk: Desk) -> Non
     def interrupt() -> None:
         # The older generation has to connect anew as well, and can do so at the second attempt only.
         desk.session = "s2"
-        desk.faults = [503] if desk.newer else [500, 500]
+        desk.faults = [503] if desk.newer else [500] * 4
         desk.completes("built")
 
     async with MCPServer(desk.url) as server:

@@ -4,8 +4,9 @@ from mcp.types import HEADER_MISMATCH, INTERNAL_ERROR, ToolAnnotations
 
 from assistant_kit.errors import ToolError, ToolsetError
 from assistant_kit.tool_spec import Effect, keyed
+from assistant_kit.toolsets._definitions import Terms
 from assistant_kit.toolsets.mcp.server import MCPServer
-from assistant_kit.toolsets.mcp.tools import Terms, catalog
+from assistant_kit.toolsets.mcp.tools import catalog
 from tests.toolsets.mcp.servers.control import ask, command
 from tests.toolsets.mcp.servers.listing import NO_TOOLS, listing_server, tool
 

@@ -112,7 +112,7 @@ class Place:
             session.execute(migrations.LOCK.encode())  # two that make one index at once disturb each other
             session.execute(
                 self.written(
-                    "CREATE INDEX IF NOT EXISTS passages_hnsw ON assistant_kit_index.passages USING hnsw "
+                    "CREATE INDEX IF NOT EXISTS vectors_hnsw ON assistant_kit_index.vectors USING hnsw "
                     f"((vector::pgvector.vector({self.kept.dimensions})) pgvector.vector_ip_ops)"
                 )
             )

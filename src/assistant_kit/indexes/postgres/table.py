@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from psycopg.rows import TupleRow
 from assistant_kit.indexes._rules import Space, check_vector, is_storable, space_of
 from assistant_kit.indexes.postgres.place import Place
 from assistant_kit.indexes.postgres.values import columns, searchable, texts, vector_value
-from assistant_kit.postgres_session import Session
+from assistant_kit.postgres_session import Session, one_row
 from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, Passage, Where
 
@@ -22,23 +23,36 @@ _MOST: Final = 2**62
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 _PUT: Final = """
-    INSERT INTO assistant_kit_index.passages AS old (owner, id, text, source, at, labels, words, vector)
-    SELECT %s::text, n.id, n.text, n.source, n.at, n.labels::jsonb, to_tsvector(%s::regconfig, n.words), n.vector
-    FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[], %s::text[], %s::text[], %s::pgvector.vector[])
-        AS n (id, text, source, at, labels, words, vector)
-    {only_if}
-    ON CONFLICT (owner, id) DO UPDATE SET text = excluded.text, source = excluded.source, at = excluded.at,
-        labels = excluded.labels, words = excluded.words, vector = excluded.vector
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(
+            %s::text[], %s::text[], %s::text[], %s::float8[], %s::text[], %s::text[], %s::pgvector.vector[]
+        ) AS n (id, text, source, at, labels, words, vector)
+    ), kept AS (
+        INSERT INTO assistant_kit_index.passages (owner, id, text, source, at, labels, words)
+        SELECT %s::text, id, text, source, at, labels::jsonb, to_tsvector(%s::regconfig, words) FROM given
+        {only_if}
+        ON CONFLICT (owner, id) DO UPDATE SET text = excluded.text, source = excluded.source, at = excluded.at,
+            labels = excluded.labels, words = excluded.words
+        RETURNING owner, id
+    ), placed AS (
+        INSERT INTO assistant_kit_index.vectors (owner, id, vector)
+        SELECT owner, id, vector FROM given JOIN kept USING (id) WHERE vector IS NOT NULL
+        ON CONFLICT (owner, id) DO UPDATE SET vector = excluded.vector
+    )
+    SELECT count(*) FROM kept
 """
 _ONLY_IF: Final = """
     WHERE EXISTS (SELECT FROM assistant_kit_index.settings WHERE dimensions = %s AND embedder = %s)
 """
+_BARE: Final = "DELETE FROM assistant_kit_index.vectors WHERE owner = %s AND id = ANY (%s::text[])"
 _GET: Final = """
-    SELECT id, text, source, at, labels, vector FROM assistant_kit_index.passages
+    SELECT p.id, p.text, p.source, p.at, p.labels, v.vector FROM assistant_kit_index.passages p
+    LEFT JOIN assistant_kit_index.vectors v USING (owner, id)
     WHERE owner = %s AND id = ANY (%s::text[])
 """
 _PAGE: Final = """
-    SELECT id, text, source, at, labels, vector FROM assistant_kit_index.passages
+    SELECT p.id, p.text, p.source, p.at, p.labels, v.vector FROM assistant_kit_index.passages p
+    LEFT JOIN assistant_kit_index.vectors v USING (owner, id)
     WHERE owner = %s AND id > %s {fits} ORDER BY id LIMIT %s::bigint
 """
 _FOUND: Final = """
@@ -49,11 +63,14 @@ _FOUND: Final = """
 _NEAREST: Final = f"""
     WITH found AS MATERIALIZED (
         SELECT id, -(vector OPERATOR(pgvector.<#>) %s::pgvector.vector) AS score
-        FROM assistant_kit_index.passages WHERE owner = %s AND vector IS NOT NULL {{fits}}
+        FROM assistant_kit_index.vectors v WHERE owner = %s {{fits}}
         ORDER BY vector OPERATOR(pgvector.<#>) %s::pgvector.vector LIMIT %s::bigint
     )
     {_FOUND}
 """  # noqa: S608  (made of constants)
+_FITTING: Final = """
+    AND EXISTS (SELECT FROM assistant_kit_index.passages p WHERE p.owner = v.owner AND p.id = v.id {fits})
+"""
 _APPROXIMATE: Final = "vector::pgvector.vector({dimensions})"
 _COMMON: Final = 2000
 """Passages of an owner from which on a word is common: then it alone finds this many of them, and no more."""
@@ -63,8 +80,8 @@ _KEYWORDS: Final = f"""
         SELECT quote_literal(translate(lexeme, '\\', ''))::tsquery AS one
         FROM unnest(to_tsvector(%s::regconfig, %s))
     ), holding AS MATERIALIZED (
-        SELECT asked.one, holder.id FROM asked CROSS JOIN LATERAL (
-            SELECT p.id FROM assistant_kit_index.passages p
+        SELECT asked.one, holder.id, holder.words FROM asked CROSS JOIN LATERAL (
+            SELECT p.id, p.words FROM assistant_kit_index.passages p
             WHERE p.owner = %s AND p.words @@ asked.one {{fits}} LIMIT {_COMMON}
         ) holder
     ), counted AS MATERIALIZED (
@@ -74,15 +91,14 @@ _KEYWORDS: Final = f"""
             FROM (SELECT FROM assistant_kit_index.passages WHERE owner = %s LIMIT {_COMMON}) counted
         ) size GROUP BY one, size.n
     ), chosen AS MATERIALIZED (
-        SELECT DISTINCT holding.id FROM holding JOIN counted USING (one)
+        SELECT DISTINCT ON (holding.id) holding.id, holding.words FROM holding JOIN counted USING (one)
         WHERE counted.n < {_COMMON}
             OR (SELECT max(n) FROM counted WHERE n < {_COMMON}) IS NULL
             OR (SELECT max(n) FROM counted WHERE n < {_COMMON}) < %s::bigint
     ), found AS MATERIALIZED (
-        SELECT p.id, sum(ts_rank(p.words, counted.one, 1) * counted.weight) AS score
-        FROM chosen JOIN assistant_kit_index.passages p ON p.owner = %s AND p.id = chosen.id
-        JOIN counted ON p.words @@ counted.one
-        GROUP BY p.id ORDER BY score DESC, p.id LIMIT %s::bigint
+        SELECT chosen.id, sum(ts_rank(chosen.words, counted.one, 1) * counted.weight) AS score
+        FROM chosen JOIN counted ON chosen.words @@ counted.one
+        GROUP BY chosen.id ORDER BY score DESC, chosen.id LIMIT %s::bigint
     )
     {_FOUND}
 """  # noqa: S608  (made of constants)
@@ -142,21 +158,38 @@ def put(session: Session, place: Place, owner: str, passages: Sequence[Passage])
     if not passages:
         return
     passages = sorted(passages, key=lambda one: one.id)  # all processes lock rows in one order
-    values: list[object] = [owner, place.manner.language, *columns(passages, place.vector_type)]
-    if all(one.vector is None for one in passages):
-        session.execute(place.written(_PUT.format(only_if="")), values)
+    bare = [one.id for one in passages if one.vector is None]
+    values: list[object] = [*columns(passages, place.vector_type), owner, place.manner.language]
+    if len(bare) == len(passages):
+        _put_into(session, place, values, owner, bare)
         return
     space = space_of(passages, place=place.name, kept=place.kept, opened=place.opened)
-    while not _put_into(session, place, space, values):
+    while not _put_into(session, place, values, owner, bare, space):
         place.look(session)
         place.settle(session, space_of(passages, place=place.name, kept=place.kept, opened=place.opened))
         space = place.kept
 
 
-def _put_into(session: Session, place: Place, space: Space, values: Sequence[object]) -> int:
-    """Put if vectors of this space are what the schema keeps, and return how many were put: otherwise none."""
-    statement = place.written(_PUT.format(only_if=_ONLY_IF))
-    return session.execute(statement, [*values, space.dimensions, space.embedder]).rowcount
+def _put_into(
+    session: Session,
+    place: Place,
+    values: Sequence[object],
+    owner: str,
+    bare: Sequence[str],
+    space: Space | None = None,
+) -> int:
+    """Put, if the schema keeps vectors of this space, and return how many were put: otherwise none.
+
+    Passages without a vector, `bare`, lose the one that they may have had: in a statement of its own, which sees what
+    others wrote until this one had their rows.
+    """
+    only_if, known = ("", ()) if space is None else (_ONLY_IF, (space.dimensions, space.embedder))
+    statement = place.written(_PUT.format(only_if=only_if)).decode()
+    with session.transaction() if bare else nullcontext():
+        (count,) = one_row(session, statement, [*values, *known], binary=True)
+        if bare and count:
+            session.execute(place.written(_BARE), (owner, texts(bare)))
+    return count
 
 
 def get(session: Session, place: Place, owner: str, ids: Sequence[str]) -> list[Passage]:
@@ -182,7 +215,7 @@ def nearest(session: Session, place: Place, owner: str, vector: Vector, limit: i
         return []
     asked = vector_value(vector)
     values = (asked, owner, *fits.values, asked, _bounded(limit), owner)
-    exact = _NEAREST.format(fits=fits.sql)
+    exact = _NEAREST.format(fits=_FITTING.format(fits=fits.sql) if fits.sql else "")
     if place.manner.approximate:
         near = _APPROXIMATE.format(dimensions=dimensions)
         statement = exact.replace("(vector OP", f"(({near}) OP").replace("BY vector", f"BY ({near})")
@@ -197,7 +230,7 @@ def keywords(session: Session, place: Place, owner: str, query: str, limit: int,
     """Return the passages that share words with `query`: rare words count for more, long passages for less."""
     most = _bounded(limit)
     asked = (place.manner.language, searchable(query), owner, *fits.values)
-    return _hits(session, place, _KEYWORDS.format(fits=fits.sql), *asked, owner, most, owner, most, owner)
+    return _hits(session, place, _KEYWORDS.format(fits=fits.sql), *asked, owner, most, most, owner)
 
 
 def delete(session: Session, place: Place, owner: str, fits: Fits) -> int:

@@ -1,14 +1,13 @@
 """The tables of an index file, how they came to be, and how a connection is opened."""
 
-import time
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
 import apsw
 import sqlite_vec  # pyright: ignore[reportMissingTypeStubs]
 
-from assistant_kit.errors import StoreCorrupt, StoreTooNew
 from assistant_kit.indexes.sqlite.connection import Connection
+from assistant_kit.sqlite_file import switch_to_wal, version_of
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
@@ -78,8 +77,6 @@ VECTORS: Final = (
 )
 """Made with the first vector, which settles their length."""
 
-_LOCKED_PAUSE: Final = 0.01  # seconds between attempts where SQLite does not wait by itself
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -113,7 +110,7 @@ def _load(connection: apsw.Connection, setup: Setup) -> None:
 
 def _prepare(connection: Connection, path: str, setup: Setup) -> None:
     if _version(connection, path) < len(MIGRATIONS):
-        _switch_to_wal(connection, setup.busy_timeout)
+        switch_to_wal(connection, setup.busy_timeout, locked=apsw.BusyError)
         _migrate(connection, path)
     connection.execute(f"PRAGMA synchronous = {setup.synchronous}")
     # What is deleted is overwritten with zeros. It does not find all of it: `erasure` does.
@@ -122,30 +119,7 @@ def _prepare(connection: Connection, path: str, setup: Setup) -> None:
 
 def _version(connection: Connection, path: str) -> int:
     """Return the version of the schema, 0 for an empty file. Raises StoreCorrupt, StoreTooNew."""
-    application, version, tables = connection.execute(
-        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
-        " FROM pragma_application_id, pragma_user_version"
-    ).get
-    if application != APPLICATION_ID and (application, version, tables) != (0, 0, 0):
-        raise StoreCorrupt(f"{path} is the database of another program: give another path. It was left as it is")
-    if version > len(MIGRATIONS):
-        raise StoreTooNew(path, found=version, supported=len(MIGRATIONS))
-    return version
-
-
-def _switch_to_wal(connection: Connection, busy_timeout: float) -> None:
-    """Let readers and a writer work side by side. The mode stays with the file."""
-    give_up = time.monotonic() + busy_timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except apsw.BusyError:
-            # SQLite does not wait here while another process does the same, to avoid a deadlock.
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(_LOCKED_PAUSE)
-        else:
-            return
+    return version_of(connection, path, application=APPLICATION_ID, newest=len(MIGRATIONS))
 
 
 def _migrate(connection: Connection, path: str) -> None:

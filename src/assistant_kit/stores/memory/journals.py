@@ -170,10 +170,11 @@ class Journals:
 
     def store(self, user: str, found: Conversation, write: Append) -> None:
         """Make a write that may be made."""
-        found.store(write, self.clock.tick())
+        at = self.clock.tick()
+        found.store(write, at)
         note = noted(write)
         if note is not None:
-            self.note(user, note)
+            self.note(user, note, at=at)
 
     def drop(self, user: str, conversation: str) -> None:
         """Forget a conversation."""
@@ -185,11 +186,11 @@ class Journals:
         if not theirs:
             del self.users[user]
 
-    def note(self, user: str, note: AuditNote) -> None:
-        """Add a link to the user's audit chain, if there are any chains."""
+    def note(self, user: str, note: AuditNote, *, at: float | None = None) -> None:
+        """Add a link to the user's audit chain, if there are any chains; `at` is the time of the records it notes."""
         if self.audit:
             chain = self.chains.setdefault(user, [])
-            chain.append(chained(chain[-1] if chain else None, note, at=self.clock.now()))
+            chain.append(chained(chain[-1] if chain else None, note, at=self.clock.tick() if at is None else at))
 
     def bury_chain(self, user: str) -> None:
         """Let what the user's audit chain says be forgotten, and pass the chain to a made-up user."""

@@ -20,7 +20,6 @@ from assistant_kit.errors import (
 from assistant_kit.postgres_session import Session
 from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record
 from assistant_kit.stores._rules import (
-    beginning,
     begun,
     check_append,
     check_claim,
@@ -31,6 +30,7 @@ from assistant_kit.stores._rules import (
     check_ttl,
     name_of_erased,
     noted,
+    noted_under,
 )
 from assistant_kit.stores.postgres.database import EVERYTHING, Database, integer
 from assistant_kit.stores.postgres.lanes import Call
@@ -55,8 +55,8 @@ class PostgresJournals:
         """Take the lease, making the conversation when it is new. Raises ConversationBusy, InputError."""
         check_claim(conversation, owner, ttl, begin)
         record = (None,) * 4 if begin is None else (begin.record_id, begin.kind, begin.body, begin.tokens)
-        free = Lease(conversation=conversation, owner=owner, fence=0, seq=0, at=0)
-        note = partial(noted, beginning(free, begin)) if begin else _nothing
+        # The fence is the server's to give: it puts it into what is chained.
+        note = partial(noted_under, None, conversation, (begin,)) if begin else _nothing
         status, seconds, fence, seq, at, state, open_turn, has_begun = await self._write(
             "claim", conversation, owner, ttl, *record, note=note, undo=partial(self._undo_claim, conversation)
         )

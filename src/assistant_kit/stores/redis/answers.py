@@ -48,7 +48,7 @@ def done(reply: Reply, conversation: str, *, new: str = "", expected: int = 0) -
             raise ConversationExists(new)
         case [b"LOST"]:
             raise LeaseLost(conversation)
-        case [b"HEAD", _]:
+        case [b"HEAD" | b"TIME", *_]:
             raise StoreCorrupt(f"the last link of the audit chain is damaged (at conversation {conversation!r})")
         case _:
             pass
@@ -57,11 +57,11 @@ def done(reply: Reply, conversation: str, *, new: str = "", expected: int = 0) -
 
 def lease(reply: Reply, conversation: str, owner: str) -> Lease:
     """Return the lease that was taken. Raises ConversationBusy."""
-    at, seq, state, open_turn, has_begun = done(reply, conversation)
+    at, seq, state, open_turn, has_begun, fence = done(reply, conversation)
     taken = Lease(
         conversation=conversation,
         owner=owner,
-        fence=int(at),
+        fence=int(fence),
         seq=int(seq),
         at=_seconds(at),
         state=_state(state),

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 from assistant_kit import audit_chain
-from assistant_kit.audit_chain import AuditNote
+from assistant_kit.audit_chain import FENCE_IS_TIME, AuditNote
 from assistant_kit.protocols.store import Append, Lease, NewRecord
-from assistant_kit.stores._rules import beginning, name_of_erased, noted
+from assistant_kit.stores._rules import name_of_erased, noted, noted_under
 from assistant_kit.stores.redis.calls import Question
 from assistant_kit.stores.redis.keys import escaped, shard_of
 
@@ -27,8 +27,6 @@ class Questions:
 
     def claim(self, conversation: str, *, owner: str, ttl: float, begin: NewRecord | None, mark: bytes) -> Question:
         """Take the lease. `mark` is a random name for this claim."""
-        # Only the records of a write are noted, and they do not depend on the lease.
-        lease = Lease(conversation=conversation, owner=owner, fence=0, seq=0, at=0)
         return self._about(
             conversation,
             "claim",
@@ -36,7 +34,7 @@ class Questions:
             _micros(ttl),
             mark,
             *(() if begin is None else _stored([begin])),
-            note=None if begin is None else lambda _: noted(beginning(lease, begin)),
+            note=None if begin is None else lambda _: noted_under(FENCE_IS_TIME, conversation, (begin,)),
         )
 
     def undo_claim(self, conversation: str, *, begin: NewRecord | None, mark: bytes) -> Question:

@@ -86,7 +86,7 @@ class Server:
         match reply:
             case NoScriptError() | [b"AUDIT", *_] | [b"UNOPENED"]:
                 return False
-            case [b"HEAD", last] if len(last) in (0, ENTRY_BYTES):
+            case [b"HEAD", last] | [b"TIME", last, _] if len(last) in (0, ENTRY_BYTES):
                 return False
             case Exception():
                 call.fail(reply)
@@ -106,6 +106,9 @@ class Server:
                 self._ask("SCRIPT", "LOAD", script(question.script).text)
             case [b"HEAD", last]:
                 self._heads.learn(question, last)
+            case [b"TIME", last, micros]:
+                self._heads.learn(question, last)
+                self._set_clock(int(micros))
             case [b"AUDIT", *place]:
                 self._audit = True
                 call.place = int(place[0]) if place else None
@@ -136,7 +139,11 @@ class Server:
             self._wait_for_disk = waits and self._writes
             self._open()
             seconds, micros = self._ask("TIME")
-            self._clock = int(seconds) * 1_000_000 + int(micros) - time.monotonic_ns() // 1000
+            self._set_clock(int(seconds) * 1_000_000 + int(micros))
+
+    def _set_clock(self, at_us: int) -> None:
+        """Take note of the server's time."""
+        self._clock = at_us - time.monotonic_ns() // 1000
 
     def _open(self) -> None:
         """Make every shard ready. Raises StoreCorrupt, StoreTooNew, redis.RedisError."""

@@ -1,6 +1,7 @@
 """The suites that every implementation of a protocol passes: ours, and yours.
 
-`store.StoreConformance` is for stores, `index.IndexConformance` for search indexes,
+`store.StoreConformance` is for stores, `index.IndexConformance` for search indexes, `memory.MemoryConformance` for
+memories, `embedder.EmbedderConformance` for embedders, `token_counter.TokenCounterConformance` for token counters,
 `shared_state.SharedStateConformance` for shared state; their docstrings have examples. The suites need pytest, and
 anyio's pytest plugin.
 """
@@ -9,6 +10,7 @@ import pytest
 
 # A failed assert shows its values only in modules that pytest knows before they are imported.
 pytest.register_assert_rewrite(
+    f"{__name__}.embedder",
     f"{__name__}.index_concurrency",
     f"{__name__}.index_deletion",
     f"{__name__}.index_filters",
@@ -19,6 +21,11 @@ pytest.register_assert_rewrite(
     f"{__name__}.index_puts",
     f"{__name__}.index_words",
     f"{__name__}.index_workbench",
+    f"{__name__}.memory_forgetting",
+    f"{__name__}.memory_isolation",
+    f"{__name__}.memory_recall",
+    f"{__name__}.memory_remembering",
+    f"{__name__}.memory_sharing",
     f"{__name__}.shared_state_changes",
     f"{__name__}.shared_state_sharing",
     f"{__name__}.shared_state_workbench",
@@ -34,4 +41,5 @@ pytest.register_assert_rewrite(
     f"{__name__}.store_rewinds",
     f"{__name__}.store_transactions",
     f"{__name__}.store_writes",
+    f"{__name__}.token_counter",
 )

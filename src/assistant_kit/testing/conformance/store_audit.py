@@ -13,7 +13,8 @@ from typing import Any
 import anyio
 import pytest
 
-from assistant_kit.audit_chain import GENESIS, AuditLink, digest_of, link_after
+from assistant_kit.audit import verify
+from assistant_kit.audit_chain import FENCE_IS_TIME, GENESIS, AuditLink, digest_of, link_after
 from assistant_kit.errors import (
     ConversationBusy,
     ConversationConflict,
@@ -63,9 +64,11 @@ class AuditConformance(StoreWorkbench):
         await carol.append(writing(lease, 0, new("a", tokens=3, body=b"secret"), new("b", body=b"")))
 
         (link,) = await chain(carol)
-        assert noted(link) == {
+        assert told(link) == {
+            "v": 2,
             "do": "append",
             "conversation": "c",
+            "fence": lease.fence,
             "records": [["a", "note", 3, sha256(b"secret").hexdigest()], ["b", "note", 1, sha256(b"").hexdigest()]],
         }
         assert b"secret" not in (link.payload or b"")
@@ -78,11 +81,46 @@ class AuditConformance(StoreWorkbench):
         await carol.claim("c2", owner="w", ttl=60, begin=new("t1"))
 
         (link,) = await chain(carol)
-        assert noted(link) == {
+        (record,) = await carol.read("c2")
+        assert told(link) == {
+            "v": 2,
             "do": "append",
             "conversation": "c2",
+            "fence": record.fence,
             "records": [["t1", "note", 1, sha256(b"x").hexdigest()]],
         }
+
+    async def test_records_bear_the_time_of_their_link_and_the_fence_that_it_tells(self, carol: UserStore) -> None:
+        for turn in range(3):
+            lease = await carol.claim("c", owner="w", ttl=60, begin=new(f"t{turn}"))
+            await carol.append(writing(lease, 3 * turn + 1, new(f"a{turn}"), new(f"b{turn}")))
+            await carol.append(writing(lease, 3 * turn + 3, state="idle", open_turn=None, release=True))
+        await carol.delete("c")
+        await carol.claim("c", owner="w", ttl=60, begin=new("again"))
+        await carol.fork("c", "d", at=1)
+        records = await carol.read("d")
+
+        links = [link for link in await chain(carol) if noted(link)["do"] == "append"]
+        assert len(links) == 7
+        assert round(records[0].at * 1e6) == links[-1].at_us
+        assert records[0].fence == told(links[-1])["fence"]
+        fences = [told(link)["fence"] for link in links]
+        assert fences == sorted(fences)
+        assert len(set(fences)) == 4
+
+    async def test_what_was_written_verifies(self, carol: UserStore) -> None:
+        for name in ("c", "d"):
+            lease = await carol.claim(name, owner="w", ttl=60, begin=new("t"))
+            await carol.append(writing(lease, 1, new("a"), new("b"), state="idle", open_turn=None))
+            await carol.rewind(lease, to=2)
+            await carol.append(writing(lease, 2, new("c"), state="idle", open_turn=None, release=True))
+        await carol.fork("c", "e", at=2)
+        await carol.delete("c")
+
+        report = await verify(carol)
+
+        assert report.findings == ()
+        assert report.records == 5
 
     async def test_each_kind_of_change_is_one_link(self, carol: UserStore) -> None:
         lease = await filled(carol, 1, 1)
@@ -265,6 +303,12 @@ def noted(link: AuditLink) -> dict[str, Any]:
     """Return what a link says."""
     assert link.payload is not None
     return json.loads(link.payload)
+
+
+def told(link: AuditLink) -> dict[str, Any]:
+    """Return what a link says, with the fence as a number."""
+    said = noted(link)
+    return {**said, "fence": link.at_us if said["fence"] == FENCE_IS_TIME else said["fence"]}
 
 
 async def chain(user: UserStore) -> Sequence[AuditLink]:

@@ -4,13 +4,16 @@ In SDK 2.3 an `httpx2.TransportError` cancels the task that called, and of a sta
 and the body are lost (reference/mcp.md, defects 1, 2 and 8). This client makes both an answer for the one caller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
+from types import TracebackType
 from typing import Any
 
 import httpx2
 from mcp.types import ErrorData, JSONRPCError
 
+from assistant_kit.errors import AssistantKitError
+from assistant_kit.toolsets._public_only import PublicOnly
 from assistant_kit.toolsets.mcp.delivery import undelivered
 
 # Not bounded: the wait for an answer. A slow tool is bounded by the timeout of its call.
@@ -21,10 +24,23 @@ _MAY_HAVE_RUN = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATE
 
 
 class ContainedClient(httpx2.AsyncClient):
-    """An HTTP client whose POST requests always get a response, if need be one that it makes itself."""
+    """An HTTP client whose POST requests always get a response, if need be one that it makes itself.
 
-    def __init__(self, headers: Mapping[str, str] | None) -> None:
-        super().__init__(headers=headers, timeout=TIMEOUT)
+    Hosts that are not in `trusted`, which others have named (the authorization server of an MCP server, say), are
+    reached at public addresses only, unless `trusted` is None. A proxy of the environment looks up names itself: what
+    goes through it is not looked at.
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str] | None,
+        *,
+        auth: httpx2.Auth | None = None,
+        trusted: Collection[str] | None = None,
+    ) -> None:
+        super().__init__(headers=headers, auth=auth, timeout=TIMEOUT)
+        self._trusted = trusted
+        self._guard = PublicOnly()
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request; what fails comes back as a response that holds a JSON-RPC error."""
@@ -34,25 +50,64 @@ class ContainedClient(httpx2.AsyncClient):
             response = await super().send(request, **options)
             if response.is_error or _is_json(response):
                 await response.aread()  # here, where it can still be told that the connection broke
+        except AssistantKitError as error:  # of the authentication: the server has not taken the request
+            return _answer(request, undelivered(str(error), may_have_run=False))
         except httpx2.TransportError as error:
-            problem = f"{type(error).__name__} at {_place(request)}: {error}".rstrip(": ")
-            return _answer(request, undelivered(problem, may_have_run=not isinstance(error, _NOT_SENT)))
+            return _answer(request, unreachable(request, error))
         if response.is_error:
             return await _with_reason(request, response)
         return response
 
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._guard.aclose()
+        await super().aclose()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close all connections."""
+        await self._guard.aclose()
+        await super().__aexit__(exc_type, exc_value, traceback)
+
+    # Not public in httpx2, and the one place where it is known whether a request goes through a proxy.
+    def _transport_for_url(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport:
+        found = super()._transport_for_url(url)
+        direct = found is self._transport
+        return self._guard if direct and self._trusted is not None and url.host not in self._trusted else found
+
 
 async def _with_reason(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
     """Return the server's own JSON-RPC error, or one that tells the status and the begin of the body."""
-    status = response.status_code
-    session_lost = status == HTTPStatus.NOT_FOUND and "mcp-session-id" in request.headers
+    session_lost = "mcp-session-id" in request.headers and _knows_no_session(response)
     if not session_lost and _is_json(response) and b'"jsonrpc"' in response.content:
         return response
     await response.aclose()
+    return _answer(request, refusal(response, reconnect=session_lost), status=response.status_code)
+
+
+def _knows_no_session(response: httpx2.Response) -> bool:
+    """Whether a server has refused a request for its session: by 404, or in words, as servers on Node do."""
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        return True
+    return response.status_code == HTTPStatus.BAD_REQUEST and b"session" in response.content.lower()
+
+
+def refusal(response: httpx2.Response, *, reconnect: bool = False) -> ErrorData:
+    """Tell of a response that is none of the protocol: its status, and the begin of the body that was read."""
+    status, request = response.status_code, response.request
     body = " ".join(response.text.split())[:EXCERPT]
     problem = f"HTTP {status} {response.reason_phrase} from {_place(request)}: {body}".rstrip(": ")
-    error = undelivered(problem, may_have_run=status in _MAY_HAVE_RUN, reconnect=session_lost)
-    return _answer(request, error, status=status)
+    return undelivered(problem, may_have_run=status in _MAY_HAVE_RUN, reconnect=reconnect, status=status)
+
+
+def unreachable(request: httpx2.Request, error: httpx2.TransportError) -> ErrorData:
+    """Tell of a request that got no response."""
+    problem = f"{type(error).__name__} at {_place(request)}: {error}".rstrip(": ")
+    return undelivered(problem, may_have_run=not isinstance(error, _NOT_SENT))
 
 
 def _answer(

@@ -15,23 +15,33 @@ _SDK_CLOSED = "Connection closed"  # the SDK's own words for a connection that e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """`may_have_run`: the server may have acted on the request. `reconnect`: the connection is of no further use."""
+    """`may_have_run`: the server may have acted on the request. `reconnect`: the connection is of no further use.
+
+    `status` is that of an HTTP answer, where there was one.
+    """
 
     may_have_run: bool
     reconnect: bool = False
+    status: int | None = None
 
 
-def undelivered(message: str, *, may_have_run: bool, reconnect: bool = False) -> ErrorData:
+def undelivered(message: str, *, may_have_run: bool, reconnect: bool = False, status: int | None = None) -> ErrorData:
     """Make the error by which a transport tells that a request got no answer of the server itself."""
-    marks = {"may_have_run": may_have_run, "reconnect": reconnect}
+    marks = {"may_have_run": may_have_run, "reconnect": reconnect, "status": status}
     return ErrorData(code=CONNECTION_CLOSED, message=message, data={_KEY: marks})
 
 
 def delivery_of(error: MCPError) -> Delivery | None:
     """Tell what became of a request that ended with `error`; None when the server itself has answered."""
     match error.data:
-        case {"assistant_kit/delivery": {"may_have_run": bool() as may_have_run, "reconnect": bool() as reconnect}}:
-            return Delivery(may_have_run=may_have_run, reconnect=reconnect)
+        case {
+            "assistant_kit/delivery": {
+                "may_have_run": bool() as may_have_run,
+                "reconnect": bool() as reconnect,
+                "status": int() | None as status,
+            }
+        }:
+            return Delivery(may_have_run=may_have_run, reconnect=reconnect, status=status)
         case _:
             pass
     if error.code == CONNECTION_CLOSED:

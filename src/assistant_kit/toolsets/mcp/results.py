@@ -19,13 +19,39 @@ from mcp.types import (
 from assistant_kit.messages import File, Image, Part, Text
 from assistant_kit.protocols.toolset import ToolOutput
 
+_FOR_THE_USER = "(what follows is meant for the user)"
+
 
 def tool_output(result: CallToolResult) -> ToolOutput:
-    """Translate a result; structured content counts when there is nothing else, as its JSON text."""
-    content = tuple(_part(block) for block in result.content)
+    """Translate a result; structured content counts when there is nothing else, as its JSON text.
+
+    Content that the server means for the user alone is named as such: the model knows what it need not repeat. The
+    priority of content changes nothing.
+    """
+    content = tuple(part for block in result.content for part in _parts(block))
     if not content and result.structured_content is not None:
         content = (Text(text=json.dumps(result.structured_content, ensure_ascii=False)),)
-    return ToolOutput(content=content, is_error=bool(result.is_error))
+    return ToolOutput(content=content, is_error=bool(result.is_error), untrusted=True)
+
+
+def content_part(block: ContentBlock) -> Part:
+    """Translate one piece of content."""
+    return _part(block)
+
+
+def resource_part(resource: TextResourceContents | BlobResourceContents) -> Part:
+    """Translate the contents of a resource; a text has its address above it."""
+    return _resource(resource)
+
+
+def _parts(block: ContentBlock) -> tuple[Part, ...]:
+    part = _part(block)
+    audience = None if block.annotations is None else block.annotations.audience
+    if audience != ["user"]:
+        return (part,)
+    if isinstance(part, Text):
+        return (Text(text=f"{_FOR_THE_USER}\n{part.text}"),)
+    return (Text(text=_FOR_THE_USER), part)
 
 
 def _part(block: ContentBlock) -> Part:

@@ -25,6 +25,7 @@ from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCRequest, jsonrpc_message_adapter
 
 from assistant_kit.toolsets.mcp.delivery import undelivered
+from assistant_kit.toolsets.mcp.repair import broken_answer
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
 Streams: TypeAlias = "tuple[MemoryObjectReceiveStream[SessionMessage | Exception], Outbox]"
@@ -62,7 +63,7 @@ class Outbox:
         self._stdin = stdin
         self._queue, self._lines = anyio.create_memory_object_stream[_Line](0)
         self._refusing = False
-        self.done = anyio.Event()
+        self.done: anyio.Event = anyio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -229,7 +230,8 @@ class StdioServer:
             return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError:  # noise: a banner, a print() left in the server
             self._remember(line + b"\n")
-            return None
+            answer = broken_answer(line)
+            return None if answer is None else SessionMessage(answer)
 
     async def _read_stderr(self, stderr: ByteReceiveStream) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from mcp import Client
 from mcp.client import advertise
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.types import (
     CallToolRequest,
     CallToolResult,
@@ -104,10 +105,10 @@ def to_be_asked_for(tool: Tool, offered: Offered) -> bool:
     return offered == "named" and support in ("optional", "required")
 
 
-async def call_tool(client: Client, request: CallToolRequest, seconds: float | None) -> Answer:
+async def call_tool(client: Client, request: CallToolRequest, on_progress: ProgressFnT) -> Answer:
     """Send a call. Raises MCPError, and ValidationError for an answer that is neither a result nor a task."""
     try:
-        return await client.session.send_request(request, _ANSWER, seconds)
+        return await client.session.send_request(request, _ANSWER, progress_callback=on_progress)
     except ValidationError as error:
         task = _in_refusal(error)
         if task is None:

@@ -1,42 +1,39 @@
-"""What an MCP server offers, in the words of this library: names a model API admits, effects the user vouches for."""
+"""What an MCP server offers, in the words of this library."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mcp import Client, MCPError
 from mcp.types import METHOD_NOT_FOUND, Tool
 
-from assistant_kit.messages import JsonObject
-from assistant_kit.tool_names import model_names
-from assistant_kit.tool_spec import Effect, ToolSpec
+from assistant_kit.tool_spec import ToolSpec
+from assistant_kit.toolsets._definitions import Definition, Refusal, Terms, named_for_models, refusal, spec_of
+from assistant_kit.toolsets._schemas import SchemaCheck
 from assistant_kit.toolsets.mcp.tasks import Offered, to_be_asked_for
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the application declares about a server's tools; names are the server's own or those the model sees."""
-
-    origin: str
-    call_timeout: float | None = None
-    effects: Mapping[str, Effect] = field(default_factory=dict[str, Effect])
-    needs_approval: bool | Collection[str] = False
-    trust_annotations: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """One tool: `name` is what the server calls it, `spec.name` what the model calls it.
 
-    `as_task`: the server is asked to carry its calls out as tasks.
+    `arguments` checks by the schema of the server itself, `result` by the one it promises for structured results.
+    `as_task`: the server is asked to carry its calls out as tasks. `refusal` says why the tool is not offered.
     """
 
     name: str
     spec: ToolSpec
+    definition: Definition
+    arguments: SchemaCheck
+    result: SchemaCheck | None = None
     as_task: bool = False
+    refusal: Refusal | None = None
 
 
 Catalog = Mapping[str, Offer]
-"""The tools of a server by the name the model uses."""
+"""The tools of a server by the name the model uses, those that are refused among them."""
+
+_SAID = {"name", "title", "description", "input_schema", "output_schema", "annotations"}
+"""What is pinned: all that tells a model, a person or this library what a tool does."""
 
 
 async def fetch_tools(client: Client) -> list[Tool]:
@@ -63,48 +60,27 @@ def catalog(tools: Sequence[Tool], terms: Terms, offered: Offered = "no") -> Cat
     by_name: dict[str, Tool] = {}
     for tool in tools:
         by_name.setdefault(tool.name, tool)
-    return {
-        model_name: _offer(model_name, by_name[name], terms, offered)
-        for name, model_name in model_names(by_name).items()
-    }
+    names = named_for_models(by_name, terms)
+    return {names[name]: _offer(names[name], tool, terms, offered) for name, tool in by_name.items()}
 
 
 def _offer(model_name: str, tool: Tool, terms: Terms, offered: Offered) -> Offer:
     as_task = to_be_asked_for(tool, offered)
-    spec = _spec(model_name, tool, terms, reconciles=as_task or offered == "any")
-    return Offer(name=tool.name, spec=spec, as_task=as_task)
-
-
-def _spec(model_name: str, tool: Tool, terms: Terms, *, reconciles: bool) -> ToolSpec:
-    return ToolSpec(
-        name=model_name,
+    hints = tool.annotations
+    definition = Definition(
+        name=tool.name,
         description=tool.description or tool.title or "",
-        parameters=_parameters(tool.input_schema),
-        effect=_effect(model_name, tool, terms),
-        timeout=terms.call_timeout,
-        needs_approval=_needs_approval(model_name, tool.name, terms.needs_approval),
-        reconciles=reconciles,
-        origin=terms.origin,
-        server=terms.origin,
+        schema=tool.input_schema,
+        said=tool.model_dump(mode="json", by_alias=True, exclude_none=True, include=_SAID),
+        read_only=hints is not None and bool(hints.read_only_hint),
+        idempotent=hints is not None and bool(hints.idempotent_hint),
     )
-
-
-def _parameters(schema: JsonObject) -> JsonObject:
-    """Complete a schema to one of an object; OpenAI refuses one without `properties`."""
-    return {"type": "object", "properties": {}, **schema}
-
-
-def _needs_approval(model_name: str, name: str, rule: bool | Collection[str]) -> bool:  # noqa: FBT001  (either form)
-    return rule if isinstance(rule, bool) else name in rule or model_name in rule
-
-
-def _effect(model_name: str, tool: Tool, terms: Terms) -> Effect:
-    declared = terms.effects.get(tool.name) or terms.effects.get(model_name)
-    if declared is not None:
-        return declared
-    hints = tool.annotations if terms.trust_annotations else None
-    if hints is None:
-        return "once"
-    if hints.read_only_hint:
-        return "read"
-    return "idempotent" if hints.idempotent_hint else "once"
+    return Offer(
+        name=tool.name,
+        spec=spec_of(model_name, definition, terms, reconciles=as_task or offered == "any"),
+        definition=definition,
+        arguments=SchemaCheck(tool.input_schema),
+        result=None if tool.output_schema is None else SchemaCheck(tool.output_schema),
+        as_task=as_task,
+        refusal=refusal(model_name, definition, terms.pins),
+    )

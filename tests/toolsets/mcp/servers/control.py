@@ -17,7 +17,6 @@ from assistant_kit.toolsets.mcp.server import MCPServer
 from tests.services.processes import ending_with_us, running
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 
 
 def command(server: str) -> list[str]:

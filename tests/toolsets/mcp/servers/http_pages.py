@@ -4,14 +4,17 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, cast
 
 from tests.toolsets.mcp.servers.old_server import TOOLS, answer
 
 
 class Endpoint(ThreadingHTTPServer):
-    """`page`: a status, a media type and a body for every request. `fault`: what befalls a call of a tool."""
+    """`page`: a status, a media type and a body for every request. `fault`: what befalls a call of a tool.
+
+    Who asks for `prompts` when there are none loses the connection.
+    """
 
     daemon_threads = True
 
@@ -20,10 +23,18 @@ class Endpoint(ThreadingHTTPServer):
         self.page: tuple[int, str, str] | None = None
         self.fault = ""
         self.session = "s1"
+        self.lost: tuple[int, int, str] = (404, -32001, "Session not found")
         self.calls = 0
+        self.cancelled = Event()
         self.tools = TOOLS
+        self.prompts: list[dict[str, Any]] | None = None
         self.version = "2025-11-25"
         self.authorizations: list[str | None] = []
+
+    def hear(self, method: str, authorization: str | None) -> None:
+        self.authorizations.append(authorization)
+        if method == "notifications/cancelled":
+            self.cancelled.set()
 
     @property
     def url(self) -> str:
@@ -47,17 +58,20 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
         method = message["method"]
-        self.endpoint.authorizations.append(self.headers["authorization"])
+        self.endpoint.hear(method, self.headers["authorization"])
         if self.endpoint.page is not None:
             self.reply(*self.endpoint.page)
         elif (
             method not in ("initialize", "server/discover") and self.headers["mcp-session-id"] != self.endpoint.session
         ):
-            self.reply(404, "application/json", error(message, -32001, "Session not found"))
+            status, code, words = self.endpoint.lost
+            self.reply(status, "application/json", error(message, code, words))
         elif method == "server/discover":
             self.reply(400, "application/json", error(message, -32600, "no session"))
         elif method == "tools/call" and self.endpoint.fault:
             self.break_down(message)
+        elif method == "prompts/list":
+            self.list_prompts(message)
         else:
             self.endpoint.calls += method == "tools/call"
             result = answer(method, message.get("params", {}))
@@ -68,10 +82,23 @@ class Handler(BaseHTTPRequestHandler):
             body = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "result": result})
             self.reply(202 if result is None else 200, "application/json", "" if result is None else body)
 
+    def list_prompts(self, message: dict[str, Any]) -> None:
+        if self.endpoint.prompts is None:
+            self.close_connection = True
+        else:
+            listed = {"prompts": self.endpoint.prompts}
+            self.reply(200, "application/json", json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": listed}))
+
     def break_down(self, message: dict[str, Any]) -> None:
         self.endpoint.calls += 1
         match self.endpoint.fault:
             case "drop":
+                self.close_connection = True
+            case "hang":
+                self.endpoint.cancelled.wait(10)
+                self.close_connection = True
+            case "drop once":
+                self.endpoint.fault = ""
                 self.close_connection = True
             case "half":
                 self.send_response(200)
@@ -87,7 +114,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"data: {")
                 self.close_connection = True
             case "nonsense":
-                self.reply(200, "application/json", json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {}}))
+                self.reply(
+                    200, "application/json", json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": "no object"})
+                )
             case status:
                 self.reply(int(status), "text/html", "<h1>broken</h1>")
 

@@ -29,7 +29,7 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
                 for what in ("resources", "tools"):
                     say({"jsonrpc": "2.0", "method": f"notifications/{what}/list_changed"})
             return {"content": [{"type": "text", "text": json.dumps({**params["arguments"], **ABOUT})}]}
-        case "notifications/initialized":
+        case "notifications/initialized" | "notifications/cancelled":
             return None
         case _:
             sys.exit(f"unknown method {method}")

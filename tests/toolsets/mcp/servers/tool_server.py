@@ -1,4 +1,7 @@
-"""A server of the official SDK, over stdio, streamable HTTP (give a port) or, by `make_server`, in this process."""
+"""A server of the official SDK, over stdio, HTTP (give a port) or, by `make_server`, in this process.
+
+HTTP is the streamable one, with `json` one that answers in single documents, with `sse` the older one.
+"""
 
 import os
 import subprocess
@@ -51,7 +54,9 @@ def about(ctx: Context) -> dict[str, object]:
     return {
         "pid": os.getpid(),
         "secret": os.environ.get("SECRET", ""),
-        "own": {key: value for key, value in meta.items() if "modelcontextprotocol" not in key},
+        "own": {
+            key: value for key, value in meta.items() if "modelcontextprotocol" not in key and key != "progress_token"
+        },
     }
 
 
@@ -72,6 +77,14 @@ def note(mark: str, words: str) -> None:
 async def short_wait(seconds: float) -> str:
     await anyio.sleep(seconds)
     return "waited"
+
+
+async def advance(steps: int, pause: float, ctx: Context) -> str:
+    """Report progress before each pause."""
+    for step in range(steps):
+        await ctx.report_progress(step + 1, steps, f"step {step + 1}")
+        await anyio.sleep(pause)
+    return "arrived"
 
 
 def say(text: str) -> str:
@@ -99,7 +112,10 @@ def die(words: str) -> str:
 
 def make_server() -> MCPServer:
     server = MCPServer("tool-server")
-    for function in (weather, picture, refuse, protest, about, wait, short_wait, say, large, leave_child, die):
+    for function in (
+        *(weather, picture, refuse, protest, about, say, large, leave_child, die),
+        *(wait, short_wait, advance),
+    ):
         server.add_tool(function)
     server.add_tool(add, annotations=ToolAnnotations(read_only_hint=True))
     server.add_tool(add, name="math.add/two")
@@ -113,7 +129,9 @@ def make_server() -> MCPServer:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if "sse" in sys.argv:
+        make_server().run("sse", port=int(sys.argv[1]))
+    elif len(sys.argv) > 1:
         make_server().run("streamable-http", port=int(sys.argv[1]), json_response="json" in sys.argv)
     else:
         make_server().run("stdio")

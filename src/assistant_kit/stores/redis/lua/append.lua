@@ -47,7 +47,8 @@ local function main()
     local refusal = refused()
     if refusal then return refusal end
   end
-  store(found, ARGV[6], tick(), ARGV[8], ARGV[9], FIRST)
+  local at, written = tick_of_records(ARGV[FIRST])
+  store(found, ARGV[6], at, written, ARGV[8], ARGV[9], FIRST)
   if ARGV[10] == '1' then give_up() end
   if ARGV[FIRST] then chain() end
   return {'OK'}

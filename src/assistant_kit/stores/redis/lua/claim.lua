@@ -6,6 +6,13 @@ local function begins(found)
   return found.state == 'idle' and not locate(found, ARGV[10])
 end
 
+-- What a fence that is chained has to be above: all those that this conversation, or one of its name, has ever had.
+local function floor(found)
+  if not found then return root[4] end
+  local known = redis.call('HMGET', HERE, 'claimed', 'updated')
+  return math.max(tonumber(known[1] or 0), tonumber(known[2]))
+end
+
 local function main()
   local found = conversation()
   local left = found and held(found, ARGV[6])
@@ -13,10 +20,10 @@ local function main()
   local begin = begins(found)
   if begin then
     if found then check_segment(found) end
-    local refusal = refused()
+    local refusal = refused(floor(found))
     if refusal then return refusal end
   end
-  local at = tick()
+  local at, written = tick_of_records(begin)
   if not found then
     found = {seq = 0, total = 0, state = 'idle', open = '', segment = at, base = 0}
     redis.call('ZADD', LIST, at, CONVERSATION)
@@ -27,11 +34,14 @@ local function main()
     )
     list_state(nil, 'idle', at)
   end
-  -- The time is the fence: it grows even if a server that lost its last writes does not remember the last fence.
-  redis.call('HSET', HERE, 'fence', at, 'owner', ARGV[6], 'until', text(now() + ARGV[7]), 'mark', ARGV[8])
-  local lease = {'OK', at, text(found.seq), found.state, found.open, begin and 1 or 0}
+  -- The time is the fence: it grows even if a server that lost its last writes does not remember the last fence. Of a
+  -- turn that is chained it is the time of the link, so that the client need not know it.
+  redis.call(
+    'HSET', HERE, 'fence', written, 'claimed', written, 'owner', ARGV[6], 'until', text(now() + ARGV[7]), 'mark', ARGV[8]
+  )
+  local lease = {'OK', at, text(found.seq), found.state, found.open, begin and 1 or 0, written}
   if begin then
-    store(found, at, at, 'open', text(found.seq + 1), 9)
+    store(found, written, at, written, 'open', text(found.seq + 1), 9)
     chain()
   end
   return lease

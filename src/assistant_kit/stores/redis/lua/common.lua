@@ -3,7 +3,7 @@
 -- Numbers are texts or below 2^53: Lua prints a double with 14 digits, and holds no integer above 2^53 to the unit.
 local ROOT, HERE, USER, CONVERSATION = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local LIST = ROOT .. ':list:' .. USER
-local root = redis.call('HMGET', ROOT, 'version', 'audit', 'tick')
+local root = redis.call('HMGET', ROOT, 'version', 'audit', 'tick', 'dropped')
 
 local function text(number)
   return string.format('%.0f', number)

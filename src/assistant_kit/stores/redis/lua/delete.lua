@@ -8,6 +8,7 @@ local function main()
   -- ZREM and UNLINK also work where there is no memory left.
   redis.call('ZREM', LIST, CONVERSATION)
   redis.call('UNLINK', HERE)
+  note_drop()
   drop(found.segment)
   list_state(found.state)
   chain()

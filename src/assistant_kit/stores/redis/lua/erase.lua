@@ -13,6 +13,7 @@ local function main()
     drop(found[1])
   end
   redis.call('UNLINK', LIST, PAYLOADS)
+  note_drop()
   if root[2] == '1' then
     if linked then redis.call('RENAME', LINKS, ROOT .. ':links:' .. ARGV[6]) end
     redis.call('RPUSH', ROOT .. ':links:' .. ARGV[6], ARGV[4])

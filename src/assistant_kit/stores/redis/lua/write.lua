@@ -10,14 +10,15 @@ local function check_segment(found)
   end
 end
 
-local function store(found, fence, at, state, open, first)
+-- `at` is the time of the write, `written` the one that its records bear.
+local function store(found, fence, at, written, state, open, first)
   redis.call('ZADD', LIST, at, CONVERSATION)
   local seq, total, n = found.seq, found.total, first
   while ARGV[n] do
     local records, ids = {}, {}
     while ARGV[n] and #records < GROUP do
       seq, total = seq + 1, total + ARGV[n]
-      records[#records + 1] = table.concat({ARGV[n], text(total), fence, at, ARGV[n + 2]}, ' ')
+      records[#records + 1] = table.concat({ARGV[n], text(total), fence, written, ARGV[n + 2]}, ' ')
       ids[#ids + 1] = ARGV[n + 1]
       ids[#ids + 1] = text(seq)
       n = n + 3

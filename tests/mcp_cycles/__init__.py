@@ -1,0 +1,1 @@
+"""Servers that end at random moments, and what is left of them."""
