@@ -1,5 +1,6 @@
 """A journal answers from its record, keeps its order, and offers again what was not confirmed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,6 +75,25 @@ async def test_what_waits_is_kept_when_a_transaction_fails() -> None:
     await journal.finish(FAILED)
     assert await kinds(store) == ["turn_started", "model_responded", "turn_finished"]
     assert store.tables == {}
+
+
+async def test_a_result_that_waits_to_be_written_is_the_result_of_its_call_also_when_the_turn_ends() -> None:
+    async def booked() -> Measured:
+        return measured(BOOKED)
+
+    async def cancelled() -> Measured:
+        return measured(replace(BOOKED, outcome="cancelled"))
+
+    store = MemoryStore()
+    faulty = FaultyStore(store, fail_at=3)
+    journal = await begun(faulty)
+    for write in (journal.note(NOTED), journal.step("1.0", booked)):
+        with pytest.raises(StoreUnavailable):
+            await write
+    faulty.fail_at = 0
+    assert (await journal.step("1.0", cancelled)).entry == BOOKED
+    await journal.finish(FAILED)
+    assert await kinds(store) == ["turn_started", "tool_noted", "tool_finished", "turn_finished"]
 
 
 async def test_what_a_store_refuses_is_not_offered_for_ever() -> None:

@@ -49,7 +49,7 @@ class Journal:
         self._lock = Lock(fast_acquire=True)
         self._claimed_at = current_time()
         self._noted = 0
-        self._ended: set[str] = set()
+        self._ended: dict[str, Measured] = {}
         self.released: bool = False
         self.last_record: str = ""
         self.state: TurnState = lease.state
@@ -87,10 +87,12 @@ class Journal:
         """Return what is recorded under `key`, or run and record it; results of tools are durable on return."""
         if self._record is not None and (recorded := self._record.steps.get(key)):
             return recorded
+        if key in self._ended:  # it waits to be written: a store had failed, and now the turn ends
+            return self._ended[key]
         measured = await run()
         self._pending.append(new_record(measured, _record_id(measured.entry)))
         if isinstance(measured.entry, ToolFinished):
-            self._ended.add(key)
+            self._ended[key] = measured
             self._running -= 1
             if self._running > 0:
                 # Calls that end at the same time share a write. A run that is left here has its result already.
