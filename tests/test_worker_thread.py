@@ -35,6 +35,11 @@ class Ledger:
         return Worker("test", duties)
 
 
+def threads() -> list[threading.Thread]:
+    """The threads of workers that run now."""
+    return [thread for thread in threading.enumerate() if thread.name == "assistant_kit-test"]
+
+
 def asking(sql: str) -> Job[sqlite3.Connection, list[tuple[int]]]:
     def ask(connection: sqlite3.Connection) -> list[tuple[int]]:
         return connection.execute(sql).fetchall()
@@ -82,11 +87,13 @@ async def test_stopping_waits_no_longer_than_told() -> None:
     ledger = Ledger()
     worker = ledger.worker()
     worker.submit(asking("SELECT 1"))
+    (thread,) = threads()
 
     with anyio.fail_after(30):
         await worker.stop(patience=0.01)
 
     ledger.gate.set()
+    thread.join(30)  # the next tests look at which threads there are
 
 
 async def test_a_thread_that_has_ended_takes_no_jobs() -> None:
@@ -94,7 +101,7 @@ async def test_a_thread_that_has_ended_takes_no_jobs() -> None:
     ledger.gate.set()
     worker = ledger.worker()
     await run(worker, "SELECT 1")
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "assistant_kit-test"]
+    (thread,) = threads()
 
     worker.end()
     thread.join(30)
@@ -108,13 +115,13 @@ async def test_a_worker_is_named_after_its_duty_and_ends_when_it_is_stopped() ->
     ledger.gate.set()
     worker = ledger.worker()
     await run(worker, "SELECT 1")
-    assert "assistant_kit-test" in [thread.name for thread in threading.enumerate()]
+    assert threads()
 
     with anyio.fail_after(30):
         await worker.stop(patience=30)
         await worker.stop(patience=30)
 
-    assert "assistant_kit-test" not in [thread.name for thread in threading.enumerate()]
+    assert not threads()
     with pytest.raises(Ended):
         await run(worker, "SELECT 1")
 
@@ -125,7 +132,7 @@ async def test_a_worker_that_was_never_used_has_no_thread_to_stop() -> None:
     with anyio.fail_after(30):
         await worker.stop(patience=30)
 
-    assert "assistant_kit-test" not in [thread.name for thread in threading.enumerate()]
+    assert not threads()
 
 
 async def test_the_result_of_a_job_is_known_when_it_was_done_and_not_when_it_failed() -> None:
