@@ -165,6 +165,10 @@ class JournalReader:
             before = page[0].seq
         return None
 
+    async def begun(self, before: int) -> Sequence[Measured]:
+        """Return how the newest turn began of those that begin before the record `before`; nothing when none did."""
+        return (await self._back_to(1, before=before))[:1]
+
     async def _back_to(self, turns: int, *, before: int | None) -> list[Measured]:
         """Return what stands before `before`, from the beginning of so many turns on."""
         entries: list[Measured] = []

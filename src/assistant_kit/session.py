@@ -293,7 +293,7 @@ class Session:
         """
         about = self.about
         if fence is not None and (known := await self._known(before - 1, fence)) is not None:
-            return Past(view=known, seq=before)
+            return Past(view=known, seq=before, newest=known.turns[-1:])
         tail = await self.journal.tail(before=before, max_tokens=about.window.budget)
         mine = [measured.entry for measured in recorded if isinstance(measured.entry, Compacted)]
         compacted = mine[-1] if mine else tail.compacted
@@ -307,7 +307,8 @@ class Session:
             async for page in self.journal.pages(first, end):
                 yield said_before(turns_of(page, about.counter))
 
-        return Past(view=view, seq=before, earlier=earlier)
+        newest = turns[-1:] or turns_of(await self.journal.begun(before) if tail.cut else (), about.counter)
+        return Past(view=view, seq=before, newest=newest, earlier=earlier)
 
     async def _known(self, seq: int, fence: int) -> View | None:
         """Return what this process knows of a conversation that has `seq` records, if it still holds."""

@@ -112,6 +112,11 @@ async def test_markdown_without_front_matter_has_its_first_heading_as_title() ->
     assert (await read("no title", "text/markdown")).title == "the source"
 
 
+async def test_markdown_of_a_rule_only_is_one_block() -> None:
+    document = await read_document("---", media_type="text/markdown")
+    assert [(block.kind, block.start, block.end) for block in document.blocks] == [("paragraph", 0, 3)]
+
+
 async def test_blocks_cover_the_text() -> None:
     for text, kind in ((MARKDOWN, "text/markdown"), ("\n\n" + HTML, "text/html"), ("\n a\n\n\nb\n ", "text/plain")):
         document = await read(text, kind)

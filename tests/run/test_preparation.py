@@ -223,6 +223,25 @@ async def test_tools_that_do_not_fit_are_chosen_by_what_the_user_says() -> None:
     assert offered(model) == ["pay", "hosted"]
 
 
+@pytest.mark.parametrize("answer", ["a", "a" * 1_100], ids=["of a turn", "of a turn that is longer than the window"])
+async def test_a_turn_that_goes_on_after_a_crash_is_offered_what_it_was_offered_before(answer: str) -> None:
+    now = 1_000.0
+    store = MemoryStore(clock=lambda: now)
+    lost, tools = FaultyStore(store), [*TOOLS, HOSTED]
+    steps: list[Step] = [answer, CallTools(Call("rain", {"city": "Oslo"}))]
+    broken, asked = assistant(steps, None, tools=tools, room=2_000, store=lost)
+    await broken.run("Will there be rain? " + "x" * 900, user="ann", conversation="c")
+    lost.fail_at = lost.writes + 3  # the turn begins; the compaction and the answer are written together
+    with pytest.raises(StoreUnavailable):
+        await broken.run("And tomorrow? " + "y" * 900, user="ann", conversation="c")
+    assert len(said(asked)) == 1  # the message before it is shown no more
+    now += 60
+    helper, model = assistant(["ok"], None, tools=tools, room=2_000, store=store)
+    with anyio.fail_after(10):
+        assert (await helper.recover()).completed == 1
+    assert offered(model) == offered(asked) == ["rain", "hosted"]
+
+
 class Choosing:
     """A selector that answers what it was told to."""
 

@@ -71,8 +71,11 @@ class Location:
 
 
 def tiled(reading: Reading) -> tuple[Block, ...]:
-    """Return blocks that cover the text: each reaches to the next, and the first begins with the text."""
-    marks = reading.marks
+    """Return blocks that cover the text: each reaches to the next, and the first begins with the text.
+
+    A text in which nothing begins, such as one of a rule only, is one block.
+    """
+    marks = reading.marks or [Mark(kind="paragraph", start=0)]
     ends = [*(mark.start for mark in marks[1:]), len(reading.text)]
     return tuple(
         Block(kind=mark.kind, start=mark.start if index else 0, end=end, headings=mark.headings, page=mark.page)

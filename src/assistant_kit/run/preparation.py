@@ -106,7 +106,8 @@ async def _choose_tools(run: TurnRun) -> None:
 
 
 async def _chosen(run: TurnRun, specs: Sequence[ToolSpec], room: int, sizes: dict[str, int]) -> Sequence[ToolSpec]:
-    before = [turn.started for turn in run.past.view.turns[-1:] if turn.started is not None]
+    # Not of what is shown now: a turn that goes on after a crash may have left the one before out.
+    before = [turn.started for turn in run.past.newest if turn.started is not None]
     question = "\n".join([*(text_of(started.input.content) for started in before), _question(run)])
     chosen: Sequence[ToolSpec] = ()
     try:

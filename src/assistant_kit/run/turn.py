@@ -108,11 +108,14 @@ class _Nothing:
 class Past:
     """What was said before a turn: what is shown of it, and the place `seq` of the turn's own first record.
 
+    `newest` is the turn before, if it was not left out when this one began: at least how it began. It need not be in
+    the view: this turn may have left it out since, or it is longer than a window.
     `earlier()` reads turns that are neither shown nor left out on purpose, in pages, the oldest first.
     """
 
     view: View = field(default_factory=View)
     seq: int = 0
+    newest: Sequence[Turn] = ()
     earlier: Callable[[], AsyncIterator[Sequence[Turn]]] = _Nothing
 
 

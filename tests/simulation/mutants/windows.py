@@ -148,14 +148,3 @@ def cut_results_share_a_name() -> Sequence[Swap]:
         return name(turn, key, "")
 
     return [(long_results, "name_of", name_of)]
-
-
-@mutant
-def newest_results_cleared_together() -> Sequence[Swap]:
-    """Of parallel results that do not fit together none is shown, where some would fit."""
-    places = of(room, "_places")
-
-    def step_by_step(newest: tuple[int, int], step: int, *, after: tuple[int, int]) -> Any:
-        return places((newest[0], 0), step, after=after)
-
-    return [(room, "_places", step_by_step)]

@@ -30,11 +30,7 @@ from tests.toolsets.mcp.servers.http_pages import http_pages
 from tests.toolsets.mcp.servers.listing import listing_server, tool
 from tests.toolsets.mcp.servers.tool_server import make_server
 
-pytestmark = [
-    pytest.mark.anyio,
-    # SDK 2.3 leaves a stream of events when it has the answer, and on trio Python says so when the stream is collected.
-    pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 Reports = list[tuple[float, float | None, str | None]]
 
