@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import sys
 import threading
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -52,8 +54,13 @@ class WatchedServer(OpenAIServer):
         """Tell whether nobody is connected any more, before long."""
         loop = self._loop
         assert loop is not None
+        place = urlsplit(self.base_url)
 
         def wait() -> bool:
+            # Who was cancelled while connecting may still wait to be let in: when the last one is in, all are.
+            with socket.create_connection((place.hostname, place.port), PATIENCE) as last:
+                last.shutdown(socket.SHUT_WR)
+                last.recv(1)
             gone = asyncio.run_coroutine_threadsafe(_all_left(self._connections), loop)
             try:
                 gone.result(PATIENCE)

@@ -207,6 +207,13 @@ def test_conditions_at_the_top_are_said_in_words_or_left_to_the_check() -> None:
     )
 
 
+def test_what_is_closed_in_one_part_of_a_whole_is_open_for_the_others() -> None:
+    closed = {"properties": {"a": {"type": "string"}}, "additionalProperties": False}
+    made: Any = acceptable({"allOf": [closed, {"properties": {"b": {}}}]}).schema
+    assert {*made["properties"]} == {"a", "b"}
+    assert "additionalProperties" not in made
+
+
 def test_references_to_anywhere_in_the_document_become_definitions_and_those_to_elsewhere_are_open() -> None:
     made = acceptable(
         {
