@@ -11,18 +11,12 @@ from pydantic_core import from_json, to_json
 
 from assistant_kit.errors import ConfigurationError, OutputInvalid
 from assistant_kit.protocols.model import OutputSchema
+from assistant_kit.tool_schema.strict import STRICT_FORMATS, STRICT_KEYWORDS
 
 T = TypeVar("T")
 _WRAPPED = "value"
 _FENCED = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 
-# What strict mode understands. Source: platform.openai.com/docs/guides/structured-outputs, "Supported schemas".
-_STRICT_KEYWORDS = {
-    "type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs",
-    "title", "description", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-    "multipleOf", "minItems", "maxItems",
-}  # fmt: skip
-_STRICT_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 _MAPS = ("properties", "$defs")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "not")
@@ -113,9 +107,9 @@ def _close(schema: dict[str, Any]) -> None:
 
 def _strict(schema: Mapping[str, Any]) -> bool:
     """Tell whether strict mode takes a schema without loss: closed objects, all properties required, no defaults."""
-    if not schema.keys() <= _STRICT_KEYWORDS or not _whole(schema) or not _typed(schema):
+    if not schema.keys() <= STRICT_KEYWORDS or not _whole(schema) or not _typed(schema):
         return False
-    if schema.get("format", "date") not in _STRICT_FORMATS:
+    if schema.get("format", "date") not in STRICT_FORMATS:
         return False
     return all(_strict(inner) for inner in _within(schema))
 

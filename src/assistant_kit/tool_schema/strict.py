@@ -10,12 +10,12 @@ from typing import Any, cast
 from assistant_kit.tool_schema.definitions import Place, definitions_of, resolved
 from assistant_kit.tool_schema.places import Node, named, rebuilt, schemas_in
 
-_KEYWORDS = {
+STRICT_KEYWORDS = {
     "type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "$ref", "$defs",
     "title", "description", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "multipleOf", "minItems", "maxItems",
 }  # fmt: skip
-_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+STRICT_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 _NOT_AT_THE_ROOT = {"anyOf", "enum", "const", "$ref"}
 _DEEPEST = 10  # levels of objects
 _MOST_PROPERTIES = 5_000
@@ -41,7 +41,7 @@ def _closed(node: Node) -> Node:
     elif node.get("additionalProperties") is False:
         node.setdefault("required", [])
     form = node.get("format")
-    if isinstance(form, str) and form not in _FORMATS:
+    if isinstance(form, str) and form not in STRICT_FORMATS:
         del node["format"]
         node["description"] = f"{node.get('description', '')} (format: {form})".lstrip()
     return node
@@ -59,7 +59,7 @@ def _is_taken(node: Node, known: Mapping[Place, Any]) -> bool:
     """Tell whether strict mode takes a schema, apart from those within it."""
     if "$ref" in node:
         return len(node) == 1 and _is_grounded(node, known)
-    if not node.keys() <= _KEYWORDS or node.keys().isdisjoint(("type", "anyOf", "enum", "const")):
+    if not node.keys() <= STRICT_KEYWORDS or node.keys().isdisjoint(("type", "anyOf", "enum", "const")):
         return False
     return _is_whole(node) and _has_plain_pattern(node) and _holds_schemas(node)
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
-from assistant_kit.errors import ConfigurationError
+from assistant_kit.errors import ConfigurationError, ToolError
 from assistant_kit.messages import JsonObject
 from assistant_kit.tool_names import model_names
 from assistant_kit.tool_schema.acceptable import acceptable
@@ -100,6 +101,28 @@ def refusal(name: str, definition: Definition, pins: Pins | None) -> Refusal | N
     if changes is None:
         return None
     return Refusal(words=f"{told}: it is not what was approved (pins=):\n{changes}", changed=True)
+
+
+class Offered(Protocol):
+    """A tool of a server, over whatever wire."""
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why it is not offered; None when it is."""
+        ...
+
+
+OfferT = TypeVar("OfferT", bound=Offered)
+
+
+def on_offer(name: str, offers: Mapping[str, OfferT], *, server: str) -> OfferT:
+    """Return the tool that models call `name`. Raises ToolError when a server has none, or it was not approved."""
+    offer = offers.get(name)
+    if offer is None:
+        raise ToolError(f"{server} has no tool {name!r}")
+    if offer.refusal is not None:
+        raise ToolError(f"{name} was not called: what the server says of it is not what was approved")
+    return offer
 
 
 def misspelt(terms: Terms, offered: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from assistant_kit.errors import ToolError, ToolsetError
 from assistant_kit.messages import Json, JsonObject
 from assistant_kit.protocols.toolset import Offering, ToolContext, ToolOutput, ToolsetHealth
 from assistant_kit.tool_spec import Effect, ToolSpec
-from assistant_kit.toolsets._definitions import Terms
+from assistant_kit.toolsets._definitions import Terms, on_offer
 from assistant_kit.toolsets._pins import Pins, pin_file, pins_from
 from assistant_kit.toolsets.http_tools.calling import Caller
 from assistant_kit.toolsets.http_tools.discovery import Discovery, Rhythm
@@ -125,11 +125,7 @@ class HTTPTools:
             found = await (await self._list(context.user)).catalog()
         except ToolsetError as error:
             raise ToolError(f"{name} was not called: {self.name} is not available at present") from error
-        offer = found.offers.get(name)
-        if offer is None:
-            raise ToolError(f"{self.name} has no tool {name!r}")
-        if offer.refusal is not None:
-            raise ToolError(f"{name} was not called: what the server says of it is not what was approved")
+        offer = on_offer(name, found.offers, server=self.name)
         return await self._caller.call(offer, offer.check.fitting(arguments), context)
 
     async def pin(self, path: str | Path, *, user: str | None = None) -> None:

@@ -25,7 +25,7 @@ from assistant_kit.errors import InvalidArguments, OutcomeUnknown, ToolError, To
 from assistant_kit.messages import Json, JsonObject, Text
 from assistant_kit.protocols.toolset import ToolContext, ToolOutput
 from assistant_kit.tool_spec import may_repeat
-from assistant_kit.toolsets._definitions import Terms
+from assistant_kit.toolsets._definitions import Terms, on_offer
 from assistant_kit.toolsets.mcp.call_time import CallTime, whole
 from assistant_kit.toolsets.mcp.delivery import delivery_of
 from assistant_kit.toolsets.mcp.input_rounds import with_input
@@ -96,11 +96,7 @@ class Caller:
             link = await self._connect()
         except ToolsetError as error:
             raise ToolError(f"{name} was not called: {self._name} is not available at present") from error
-        offer = link.catalog.get(name)
-        if offer is None:
-            raise ToolError(f"{self._name} has no tool {name!r}")
-        if offer.refusal is not None:
-            raise ToolError(f"{name} was not called: what the server says of it is not what was approved")
+        offer = on_offer(name, link.catalog, server=self._name)
         found = await self._earlier(offer, context)
         if found is not None:
             return found
