@@ -11,6 +11,8 @@ FORMAT_VERSION = 1
 
 RECALL = "recall"
 """The key, in its turn, of what was recalled."""
+FIRST_STEP = "1"
+"""The key, in its turn, of the model's first answer."""
 
 TurnOutcome: TypeAlias = Literal["completed", "failed", "cancelled", "waiting", "parked"]
 FinishReason: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "other"]

@@ -307,3 +307,27 @@ async def test_a_tool_that_is_not_offered_can_still_be_called() -> None:
     helper, _ = assistant(steps, None, tools=TOOLS, room=1_000)
     result = await helper.run("Will there be rain?")
     assert result.tool_calls[0].text == "Oslo"
+
+
+async def test_a_recovered_turn_that_had_an_answer_with_nothing_recalled_does_not_ask_the_memory_again() -> None:
+    clock = [1000.0]
+    store = MemoryStore(clock=lambda: clock[0])
+    lost = FaultyStore(store)
+    notebook = Notebook()
+
+    def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    broken, before = assistant([CallTools(Call("pay"))], notebook, tools=[pay], store=lost)
+    lost.fail_at = 3
+    with pytest.raises(StoreUnavailable):
+        await broken.run("Rain?", user="ann", conversation="c")
+    clock[0] += 60
+    notebook.found = known("Likes tea.")  # the memory has learned of it since
+    helper, model = assistant(["ok", "ok"], notebook, tools=[pay], store=store)
+    await helper.recover()
+    assert said(model) == said(before) == ["Rain?"]
+    assert len(notebook.asked) == 1
+    await helper.run("Next?", user="ann", conversation="c")
+    assert said(model) == ["Rain?", f"{HEADING}\n- Likes tea. (1970-01-01)", "Next?"]

@@ -39,6 +39,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def recorded(self, key: str) -> bool:
+        """Tell whether an earlier worker has recorded this step."""
+        ...
+
     async def claim(self, calls: Sequence[ToolStarted]) -> Sequence[Claim]:
         """Record that these tools are about to be called; durable on return, with everything before it.
 

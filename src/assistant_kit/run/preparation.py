@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from assistant_kit.context_window import TOOL_SCHEMAS
-from assistant_kit.entries import RECALL, Measured, MemoriesRecalled, TurnStarted
+from assistant_kit.entries import FIRST_STEP, RECALL, Measured, MemoriesRecalled, TurnStarted
 from assistant_kit.errors import AssistantKitError
 from assistant_kit.messages import Text, UserMessage, text_of
 from assistant_kit.protocols.memory import Recalled, UserMemory
@@ -38,6 +38,8 @@ async def _recall(run: TurnRun) -> None:
     memory = run.about.memory
     if memory is None:
         return
+    if run.runtime.recorded(FIRST_STEP) and not run.runtime.recorded(RECALL):
+        return  # nothing was recalled when the model answered; what is shown to it stays as it was
 
     async def recall() -> Measured:
         run.during = "recalling memories"

@@ -101,6 +101,10 @@ class Journal:
             await self._flush("open")
         return measured
 
+    def recorded(self, key: str) -> bool:
+        """Tell whether an earlier worker has recorded this step."""
+        return self._record is not None and key in self._record.steps
+
     async def claim(self, calls: Sequence[ToolStarted]) -> Sequence[Claim]:
         """Record that these tools are about to be called, if that matters; durable on return."""
         claims = [self._timed(self._claim(call)) for call in calls]
