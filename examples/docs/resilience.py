@@ -51,6 +51,19 @@ def policies(backup: Model) -> Policies:
 # --8<-- [end:policies]
 
 
+# --8<-- [start:spent]
+def for_all(model: str, simple: Model, day: int = 500) -> Policies:
+    quota = Quota("a day's requests", limit=day, unit="requests", window="day", per="user", models=[model])
+    return Policies(
+        others=[Fallback(simple, on=["quota"])],
+        quotas=Quotas(quota, state=MemoryState()),
+        fallback=Fallback(simple),
+    )
+
+
+# --8<-- [end:spent]
+
+
 # --8<-- [start:choose]
 def choosing(large: Model, other: Model) -> Fallback:
     def choose(failure: FailureKind) -> Sequence[Model | Backup]:
@@ -81,6 +94,13 @@ async def ask(assistant: Assistant[str]) -> None:
             if event.kind == "delayed":
                 print(f"{event.name} is busy ({event.reason}): please wait")
     # --8<-- [end:delayed]
+
+
+async def beyond_quota() -> None:
+    first, simple = ScriptedModel(["a good answer"], name="first"), ScriptedModel(["a short one"], name="simple")
+    async with Assistant(first, policies=for_all("first", simple, day=1)) as assistant:
+        print((await assistant.run("Hello", user="ann")).output)
+        print((await assistant.run("Hello again", user="ann")).output)
 
 
 async def main() -> None:
@@ -117,6 +137,7 @@ async def main() -> None:
     async with asyncio.TaskGroup() as readers:
         for _ in range(2):
             readers.create_task(ask(busy_model))
+    await beyond_quota()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from assistant_kit.errors import AssistantKitError
 from assistant_kit.messages import JsonObject, Outcome, Part, text_of
 from assistant_kit.usage import Usage
 
-FailureKind: TypeAlias = Literal["rate_limit", "overflow", "refusal", "outage", "unauthorized", "rejected"]
+FailureKind: TypeAlias = Literal["rate_limit", "overflow", "refusal", "outage", "unauthorized", "rejected", "quota"]
 """Why a model gives no answer: its limits, a request too long for it, its own refusal, its being down or broken, a
-wrong key, a request that it does not take."""
+wrong key, a request that it does not take, a quota of the application that is used up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ data
 bulkhead model:scripted: free -> waiting
 scripted is busy (queue): please wait
 bulkhead model:scripted: waiting -> free
+a good answer
+a short one
 """,
     "circuit_breaker": """\
 no connection

@@ -1,6 +1,7 @@
 """Another model is asked when one cannot answer, and the reader is told honestly."""
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import anyio
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from assistant_kit.assistant import Assistant
 from assistant_kit.errors import (
     AssistantKitError,
+    BudgetExceeded,
     CircuitOpen,
     ConfigurationError,
     ContextOverflow,
@@ -26,15 +28,19 @@ from assistant_kit.errors import (
 from assistant_kit.events import Event, FailureKind, FellBack, TextRetracted, Token
 from assistant_kit.models.openai import OpenAI
 from assistant_kit.policies.fallback import Backup, Fallback, kind_of
+from assistant_kit.policies.quota import Quota, Quotas
 from assistant_kit.policies.retry import Retry
 from assistant_kit.policy_chain import guarded
 from assistant_kit.protocols.policy import Call as PolicyCall
+from assistant_kit.resilience import Policies
+from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Cut, Fail, Refuse, Say, ScriptedModel, Step
 from assistant_kit.toolsets.functions import tool
 
 pytestmark = pytest.mark.anyio
 DOWN = ModelUnavailable("down", model="a")
+SPENT = QuotaExceeded("a day", unit="tokens", needed=10, left=0, retry_after=60)
 MODEL_CALL = PolicyCall(kind="model", name="a")
 
 
@@ -133,6 +139,7 @@ async def test_tool_calls_that_were_made_stay_made() -> None:
         (ModelBroke("x", model="a"), "outage"),
         (CircuitOpen("a", retry_after=1), "outage"),
         (Overloaded("a", limit=1, waiting=1), "outage"),
+        (SPENT, "quota"),
     ],
 )
 async def test_what_is_asked_next_may_depend_on_the_kind_of_failure(
@@ -146,7 +153,7 @@ async def test_what_is_asked_next_may_depend_on_the_kind_of_failure(
         kinds.append(failure)
         return [other]
 
-    every = Fallback(choose=choose, on=("rate_limit", "overflow", "refusal", "outage", "unauthorized", "rejected"))
+    every = Fallback(choose=choose, on=get_args(FailureKind))
     result = await Assistant(scripted("a", Fail(error)), policies=[every]).run("x")
     assert (result.output, kinds) == ("hello", [kind])
 
@@ -238,9 +245,9 @@ async def test_a_fallback_learns_what_is_down_from_the_breaker_beside_it_unless_
 
 
 async def test_what_no_other_model_would_mend_leads_to_none() -> None:
-    error = QuotaExceeded("q", unit="requests", needed=1, left=0, retry_after=1)
+    error = BudgetExceeded(unit="tokens", needed=10, used=5, limit=6)
     assert kind_of(error) is None
-    with pytest.raises(QuotaExceeded):
+    with pytest.raises(BudgetExceeded):
         await Assistant(scripted("a", Fail(error)), policies=[Fallback(scripted("b"))]).run("x")
 
 
@@ -293,3 +300,12 @@ async def test_an_answer_begins_anew_with_each_model() -> None:
     assert (error, shown(events)) == (None, "rain")
     assert Token("ra") in events
     assert "retrying" in [event.kind for event in events]
+
+
+async def test_a_model_outside_of_the_quotas_answers_users_who_have_used_theirs_up() -> None:
+    day = Quota("a day", limit=2, unit="requests", window="day", per="user", models=["a"])
+    simple = scripted("simple", "in short", "in short again")
+    policies = Policies(others=[Fallback(simple, on=["quota"])], quotas=Quotas(day, state=MemoryState()))
+    assistant = Assistant(scripted("a", "one", "two", "three"), policies=policies)
+    answers = [(await assistant.run("x", user=user)).output for user in ("ann", "ann", "ann", "ann", "bob")]
+    assert answers == ["one", "two", "in short", "in short again", "three"]

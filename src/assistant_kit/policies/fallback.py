@@ -15,6 +15,7 @@ from assistant_kit.errors import (
     ModelRejected,
     ModelUnauthorized,
     Overloaded,
+    QuotaExceeded,
     RateLimitReached,
 )
 from assistant_kit.events import FailureKind, FellBack, RefusalToken, TextRetracted, Token
@@ -27,6 +28,7 @@ _KINDS: tuple[tuple[tuple[type[AssistantKitError], ...], FailureKind], ...] = (
     ((ContextOverflow,), "overflow"),
     ((ModelUnauthorized, ConfigurationError), "unauthorized"),
     ((ModelRejected,), "rejected"),
+    ((QuotaExceeded,), "quota"),
     ((ModelError, CircuitOpen, Overloaded), "outage"),
 )
 USUAL: frozenset[FailureKind] = frozenset({"rate_limit", "overflow", "outage"})
