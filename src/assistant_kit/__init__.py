@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assistant_kit.errors import AssistantKitError as AssistantKitError
     from assistant_kit.errors import BudgetExceeded as BudgetExceeded
     from assistant_kit.errors import CallRefused as CallRefused
+    from assistant_kit.errors import CannotAsk as CannotAsk
     from assistant_kit.errors import CannotFit as CannotFit
     from assistant_kit.errors import CircuitOpen as CircuitOpen
     from assistant_kit.errors import ConfigurationError as ConfigurationError
@@ -53,10 +54,12 @@ if TYPE_CHECKING:
     from assistant_kit.errors import ModelUnauthorized as ModelUnauthorized
     from assistant_kit.errors import ModelUnavailable as ModelUnavailable
     from assistant_kit.errors import ModelUnreachable as ModelUnreachable
+    from assistant_kit.errors import NoAnswer as NoAnswer
     from assistant_kit.errors import NotTransactional as NotTransactional
     from assistant_kit.errors import OutcomeUnknown as OutcomeUnknown
     from assistant_kit.errors import OutputInvalid as OutputInvalid
     from assistant_kit.errors import Overloaded as Overloaded
+    from assistant_kit.errors import ProjectionFailed as ProjectionFailed
     from assistant_kit.errors import QuotaExceeded as QuotaExceeded
     from assistant_kit.errors import RateLimitReached as RateLimitReached
     from assistant_kit.errors import RunError as RunError
@@ -115,6 +118,8 @@ if TYPE_CHECKING:
     from assistant_kit.prices import Prices as Prices
     from assistant_kit.prices import Rates as Rates
     from assistant_kit.protocols.policy import ConditionChanged as ConditionChanged
+    from assistant_kit.protocols.projection import Projected as Projected
+    from assistant_kit.protocols.projection import Projection as Projection
     from assistant_kit.protocols.store import ConversationInfo as ConversationInfo
     from assistant_kit.protocols.toolset import ToolContext as ToolContext
     from assistant_kit.protocols.toolset import ToolOutput as ToolOutput
@@ -141,6 +146,7 @@ if TYPE_CHECKING:
     from assistant_kit.stores.encrypted import EncryptedStore as EncryptedStore
     from assistant_kit.stores.memory import MemoryStore as MemoryStore
     from assistant_kit.stores.postgres import PostgresStore as PostgresStore
+    from assistant_kit.stores.projected import ProjectedStore as ProjectedStore
     from assistant_kit.stores.redis import RedisStore as RedisStore
     from assistant_kit.stores.sqlite import SQLiteStore as SQLiteStore
     from assistant_kit.token_counters.huggingface import HuggingFaceCounter as HuggingFaceCounter
@@ -169,6 +175,7 @@ __all__ = [
     "CachedEmbedder",
     "CallRefused",
     "CallResult",
+    "CannotAsk",
     "CannotFit",
     "Chain",
     "CircuitBreaker",
@@ -236,6 +243,7 @@ __all__ = [
     "ModelUnauthorized",
     "ModelUnavailable",
     "ModelUnreachable",
+    "NoAnswer",
     "NotTransactional",
     "OpenAI",
     "OpenAIChat",
@@ -250,6 +258,10 @@ __all__ = [
     "PostgresState",
     "PostgresStore",
     "Prices",
+    "Projected",
+    "ProjectedStore",
+    "Projection",
+    "ProjectionFailed",
     "Quota",
     "QuotaExceeded",
     "Quotas",

@@ -7,7 +7,7 @@ AssistantKitError
 │   ├── DuplicateTool             two tools with one name
 │   ├── InvalidTool               a function that cannot be made a tool
 │   ├── MissingDependency         an optional package is not installed
-│   ├── NotTransactional          a transactional tool and a store without transactions
+│   ├── NotTransactional          a transactional tool or a projection, and a store without transactions
 │   ├── StoreVolatile             the store would lose what it has acknowledged
 │   └── IndexMismatch             the vectors of an index come from another embedder
 ├── InputError                    what the caller passed to a run cannot be used; nothing was sent
@@ -37,7 +37,9 @@ AssistantKitError
 │   └── BudgetExceeded            the budget of the run would be passed
 ├── ToolError                     raised by tools: its text is for the model to read
 │   ├── InvalidArguments          the arguments of a call do not fit the tool
-│   └── OutcomeUnknown            the call was sent and nobody can tell whether it took effect
+│   ├── OutcomeUnknown            the call was sent and nobody can tell whether it took effect
+│   ├── CannotAsk                 the caller of a served tool takes no questions of this kind
+│   └── NoAnswer                  the caller of a served tool was asked and gives no answer
 ├── ToolsetError                  a source of tools cannot be used
 └── StoreError                    a journal or a search index cannot be read or written
     ├── StoreUnavailable          no such place, no permission, no connection
@@ -46,6 +48,7 @@ AssistantKitError
     ├── StoreTooNew               written by a newer version of this library
     ├── UnreadableEntry           one journal entry cannot be read; names it
     ├── DecryptionFailed          an encrypted record does not open: wrong key, or changed
+    ├── ProjectionFailed          the application's own rows could not be written, and so nothing was
     ├── ConversationExists        this user has a conversation of this name already
     ├── ConversationNotFound      this user has no such conversation
     ├── ConversationBusy          another run holds the conversation
@@ -70,9 +73,11 @@ from assistant_kit.errors.policy import QuotaExceeded as QuotaExceeded
 from assistant_kit.errors.policy import RateLimitReached as RateLimitReached
 from assistant_kit.errors.root import AssistantKitError as AssistantKitError
 from assistant_kit.errors.run import ApprovalPending as ApprovalPending
+from assistant_kit.errors.run import CannotAsk as CannotAsk
 from assistant_kit.errors.run import DeadlineExceeded as DeadlineExceeded
 from assistant_kit.errors.run import Interrupted as Interrupted
 from assistant_kit.errors.run import InvalidArguments as InvalidArguments
+from assistant_kit.errors.run import NoAnswer as NoAnswer
 from assistant_kit.errors.run import OutcomeUnknown as OutcomeUnknown
 from assistant_kit.errors.run import OutputInvalid as OutputInvalid
 from assistant_kit.errors.run import RunError as RunError
@@ -98,6 +103,7 @@ from assistant_kit.errors.store import ConversationExists as ConversationExists
 from assistant_kit.errors.store import ConversationNotFound as ConversationNotFound
 from assistant_kit.errors.store import DecryptionFailed as DecryptionFailed
 from assistant_kit.errors.store import LeaseLost as LeaseLost
+from assistant_kit.errors.store import ProjectionFailed as ProjectionFailed
 from assistant_kit.errors.store import StoreBusy as StoreBusy
 from assistant_kit.errors.store import StoreCorrupt as StoreCorrupt
 from assistant_kit.errors.store import StoreError as StoreError

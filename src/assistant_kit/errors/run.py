@@ -1,6 +1,7 @@
 """What ends a run, or a tool call."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from assistant_kit.errors.root import AssistantKitError
 
@@ -73,6 +74,23 @@ class InvalidArguments(ToolError):
 
 class OutcomeUnknown(ToolError):
     """The call was sent, and nobody can tell whether it took effect."""
+
+
+class CannotAsk(ToolError):
+    """The caller of a served tool takes no questions of this `kind`; nothing was asked."""
+
+    def __init__(self, kind: Literal["form", "page", "sample", "roots"]) -> None:
+        super().__init__(f"the tool has a question to its caller (kind: {kind}), and the caller takes no such ones")
+        self.kind: Literal["form", "page", "sample", "roots"] = kind
+
+
+class NoAnswer(ToolError):
+    """The caller of a served tool was asked and gives no answer; `question` names what it was asked."""
+
+    def __init__(self, question: str, problem: str) -> None:
+        super().__init__(f"the caller has not answered the question {question!r}: {problem}")
+        self.question = question
+        self.problem = problem
 
 
 class ToolsetError(AssistantKitError):

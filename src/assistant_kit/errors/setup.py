@@ -61,10 +61,10 @@ class MissingDependency(ConfigurationError):
 
 
 class NotTransactional(ConfigurationError):
-    """A tool wants to write in the journal's transaction, and there is none."""
+    """A tool, or a projection, wants to write in the journal's transaction, and there is none."""
 
     def __init__(self, tool: str, reason: str) -> None:
-        super().__init__(f"tool {tool!r} is transactional, and {reason}: use SQLite or Postgres, or another effect")
+        super().__init__(f"{tool!r} writes in the journal's transaction, and {reason}: use SQLite or Postgres")
         self.tool = tool
 
 

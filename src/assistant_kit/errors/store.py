@@ -50,6 +50,22 @@ class DecryptionFailed(StoreError):
         self.problem = problem
 
 
+class ProjectionFailed(StoreError):
+    """What writes the application's rows beside a journal has raised `cause`, the name of a class; see `__cause__`.
+
+    Nothing was written, neither rows nor records.
+    """
+
+    def __init__(self, projection: str, conversation: str, cause: str) -> None:
+        super().__init__(
+            f"projection {projection!r} raised {cause} for conversation {conversation!r}, and nothing was written: "
+            "when it is mended, write again"
+        )
+        self.projection = projection
+        self.conversation = conversation
+        self.cause = cause
+
+
 class ConversationExists(StoreError):
     """This user has a conversation of this name already."""
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any, Final
 
-from anyio import CancelScope
-
 from assistant_kit.audit_chain import AuditLink
 from assistant_kit.errors import ConversationNotFound, DecryptionFailed, InputError, LeaseLost
 from assistant_kit.protocols.key_provider import KeyProvider
@@ -24,6 +22,7 @@ from assistant_kit.protocols.store import (
     Unfinished,
     UserStore,
 )
+from assistant_kit.stores._claims import given_back_on_failure
 from assistant_kit.stores._rules import MAX_TITLE, beginning, check_append, check_claim, check_name, check_title
 from assistant_kit.stores.encrypted.data_keys import SEALED_OVERHEAD, DataKeys, UnknownKey
 from assistant_kit.stores.encrypted.key_ring import RESERVED, RING, KeyRing, RingLocked
@@ -143,12 +142,8 @@ class _UserStore:
         keys = self._ring.known(self._user) or await self._made(conversation)
         sealed = None if begin is None else self._sealed(keys, begin)
         lease = await self.kept.claim(conversation, owner=owner, ttl=ttl, begin=sealed)
-        with CancelScope(shield=True):  # a claim that is cancelled leaves no lease behind
-            try:
-                await self._confirm(lease, keys, begin, ttl=ttl)
-            except BaseException:
-                await self.kept.release(lease)
-                raise
+        async with given_back_on_failure(self.kept, lease):
+            await self._confirm(lease, keys, begin, ttl=ttl)
         return lease
 
     async def _confirm(self, lease: Lease, keys: DataKeys, begin: NewRecord | None, *, ttl: float) -> None:
