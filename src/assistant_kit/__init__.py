@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from assistant_kit.prices import ModelPrice as ModelPrice
     from assistant_kit.prices import Prices as Prices
     from assistant_kit.prices import Rates as Rates
+    from assistant_kit.protocols.caller import Caller as Caller
     from assistant_kit.protocols.policy import ConditionChanged as ConditionChanged
     from assistant_kit.protocols.projection import Projected as Projected
     from assistant_kit.protocols.projection import Projection as Projection
@@ -175,6 +176,7 @@ __all__ = [
     "CachedEmbedder",
     "CallRefused",
     "CallResult",
+    "Caller",
     "CannotAsk",
     "CannotFit",
     "Chain",

@@ -11,6 +11,7 @@ PLACES = {
     "CachedEmbedder": "embedders.cached",
     "CallRefused": "errors",
     "CallResult": "run.result",
+    "Caller": "protocols.caller",
     "CannotAsk": "errors",
     "CannotFit": "errors",
     "Chain": "compactors.chain",

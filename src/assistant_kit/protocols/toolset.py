@@ -9,6 +9,7 @@ import anyio.from_thread
 
 from assistant_kit.deadline import Deadline
 from assistant_kit.messages import JsonObject, Part
+from assistant_kit.protocols.caller import Caller
 from assistant_kit.protocols.policy import Priority
 from assistant_kit.tool_spec import ToolSpec
 
@@ -46,7 +47,8 @@ class ToolContext:
     one, whose thread nobody can stop, asks with `check_cancelled()`. `priority` says whether somebody waits for the
     run. `connection` is the database connection of a `transactional` tool (`sqlite3.Connection`,
     `psycopg.Connection`). `notes` are those that earlier attempts of this call have left. `late` is for toolsets: it
-    takes what comes of a call after it was given up. `show_progress` is what `report_progress` calls.
+    takes what comes of a call after it was given up. `show_progress` is what `report_progress` calls. `caller` can be
+    asked back when the tool is served to another program, over MCP; None where nobody can.
     """
 
     user: str | None
@@ -61,6 +63,7 @@ class ToolContext:
     write_note: Callable[[str], Awaitable[None]] = _forget
     late: Callable[[LateResult], None] = _nobody
     show_progress: Callable[[float, float | None, str | None], None] = _unseen
+    caller: Caller | None = None
 
     async def note(self, text: str) -> None:
         """Record something that a later attempt has to know: the id of a task on a server. Durable on return.

@@ -22,11 +22,15 @@ from mcp.types import (
     CompleteResult,
     Completion,
     ContentBlock,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
     EmbeddedResource,
     EmptyResult,
     GetPromptRequestParams,
     GetPromptResult,
     ImageContent,
+    InputRequiredResult,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -38,7 +42,6 @@ from mcp.types import (
     ReadResourceResult,
     Resource,
     ResourceTemplate,
-    SetLevelRequestParams,
     SubscribeRequestParams,
     TextContent,
     TextResourceContents,
@@ -48,9 +51,10 @@ from mcp.types import (
 from assistant_kit.errors import ToolError
 from assistant_kit.integrations.serving import ServingSettings, tool_server
 from assistant_kit.messages import File, Image, JsonObject, Part, Text
-from assistant_kit.protocols.toolset import ToolContext, ToolOutput
+from assistant_kit.protocols.toolset import Offering, ToolContext, ToolOutput
 from assistant_kit.tool_spec import ToolSpec
-from assistant_kit.toolsets.functions import tool
+from assistant_kit.toolsets.functions import FunctionTools, tool
+from tests.integrations.serving.asking_tools import ASKING
 from tests.toolsets.mcp.servers.tool_server import PNG
 
 WAV = bytes.fromhex(
@@ -160,6 +164,31 @@ SPECS = (
     ToolSpec(name="json_schema_2020_12_tool", description="Takes what a hard schema allows.", parameters=SCHEMA),
     ToolSpec(name="test_headers", description="Takes arguments that are headers, too.", parameters=HEADERS),
 )
+
+
+class Changing(FunctionTools):
+    """A tool that changes the list of tools whenever it is called."""
+
+    deferred = False
+
+    def __init__(self) -> None:
+        super().__init__([self.test_trigger_tool_change])
+        self.more: tuple[ToolSpec, ...] = ()
+
+    def test_trigger_tool_change(self) -> str:
+        """Change the list of tools."""
+        self.more = (
+            ()
+            if self.more
+            else (ToolSpec(name="test_more", description="Is there or not.", parameters={"type": "object"}),)
+        )
+        return f"{len(self.more)} more"
+
+    async def tools_for(self, user: str | None) -> Offering:
+        del user
+        return Offering(tools=(*await self.tools(), *self.more))
+
+
 TOOLS: list[Any] = [
     test_simple_text,
     test_image_content,
@@ -169,6 +198,8 @@ TOOLS: list[Any] = [
     test_error_handling,
     test_tool_with_progress,
     Schemas(),
+    Changing(),
+    *ASKING,
 ]
 
 PNG_TEXT = b64encode(PNG).decode()
@@ -191,7 +222,18 @@ PROMPTS = [
         arguments=[PromptArgument(name="resourceUri", required=True)],
     ),
     Prompt(name="test_prompt_with_image", description="A prompt with a picture."),
+    Prompt(name="test_input_required_result_prompt", description="A prompt that asks first."),
 ]
+CONTEXT = ElicitRequest(
+    params=ElicitRequestFormParams(
+        message="What context should the prompt use?",
+        requested_schema={
+            "type": "object",
+            "properties": {"context": {"type": "string"}},
+            "required": ["context"],
+        },
+    )
+)
 
 
 async def list_resources(_: Any, __: PaginatedRequestParams | None) -> ListResourcesResult:
@@ -224,8 +266,11 @@ async def list_prompts(_: Any, __: PaginatedRequestParams | None) -> ListPrompts
     return ListPromptsResult(prompts=PROMPTS)
 
 
-async def get_prompt(_: Any, params: GetPromptRequestParams) -> GetPromptResult:
+async def get_prompt(_: Any, params: GetPromptRequestParams) -> GetPromptResult | InputRequiredResult:
     given = params.arguments or {}
+    answer = (params.input_responses or {}).get("user_context")
+    if params.name == "test_input_required_result_prompt" and not isinstance(answer, ElicitResult):
+        return InputRequiredResult(input_requests={"user_context": CONTEXT}, request_state="asked")
     said: list[ContentBlock] = [TextContent(text="This is a simple prompt for testing.")]
     if params.name == "test_prompt_with_arguments":
         said = [TextContent(text=f"Prompt with arguments: arg1='{given['arg1']}', arg2='{given['arg2']}'")]
@@ -243,10 +288,6 @@ async def complete(_: Any, __: CompleteRequestParams) -> CompleteResult:
     return CompleteResult(completion=Completion(values=["paris", "park"], total=2, has_more=False))
 
 
-async def set_level(_: Any, __: SetLevelRequestParams) -> EmptyResult:
-    return EmptyResult()
-
-
 def extend(server: Server[Any]) -> None:
     """Add what the suite asks for beside tools, with the SDK."""
     server.add_request_handler("resources/list", PaginatedRequestParams, list_resources)
@@ -257,9 +298,8 @@ def extend(server: Server[Any]) -> None:
     server.add_request_handler("prompts/list", PaginatedRequestParams, list_prompts)
     server.add_request_handler("prompts/get", GetPromptRequestParams, get_prompt)
     server.add_request_handler("completion/complete", CompleteRequestParams, complete)
-    server.add_request_handler("logging/setLevel", SetLevelRequestParams, set_level)
 
 
 if __name__ == "__main__":
-    app = tool_server(TOOLS, name="conformance", settings=ServingSettings(extend=extend))
+    app = tool_server(TOOLS, name="conformance", settings=ServingSettings(extend=extend, changes_every=0.1))
     uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", ws="none")

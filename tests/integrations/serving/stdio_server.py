@@ -5,7 +5,9 @@ import sys
 import anyio
 
 from assistant_kit.integrations.serving import tool_server
+from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.toolsets.functions import tool
+from tests.integrations.serving.asking_tools import caller_of, form_of
 from tests.integrations.serving.hosting import TOOLS
 
 
@@ -16,8 +18,15 @@ def chatter() -> str:
     return "said"
 
 
+@tool
+async def confirm(context: ToolContext) -> str:
+    """Ask the person."""
+    form = form_of(ok={"type": "boolean"})
+    return str((await caller_of(context).elicit("Sure?", form)).content["ok"])
+
+
 async def main() -> None:
-    await tool_server([*TOOLS, chatter], name="pipes").serve_stdio(user="local")
+    await tool_server([*TOOLS, chatter, confirm], name="pipes").serve_stdio(user="local")
 
 
 if __name__ == "__main__":

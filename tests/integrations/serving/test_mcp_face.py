@@ -15,6 +15,7 @@ import anyio
 import httpx2
 import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.client.session import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
 from mcp.types import (
@@ -25,19 +26,25 @@ from mcp.types import (
     AudioContent,
     BlobResourceContents,
     CallToolResult,
+    ElicitRequestParams,
+    ElicitResult,
     EmbeddedResource,
+    EmptyResult,
     ImageContent,
     ListPromptsResult,
+    LoggingMessageNotificationParams,
     PaginatedRequestParams,
     Prompt,
     ResourceLink,
+    SetLevelRequest,
+    SetLevelRequestParams,
     TextContent,
 )
 
 from assistant_kit.errors import ToolsetError
 from assistant_kit.integrations.serving import ServingSettings, tool_server
 from assistant_kit.messages import File, Image, Part
-from assistant_kit.protocols.toolset import Offering
+from assistant_kit.protocols.toolset import Offering, ToolContext
 from assistant_kit.toolsets.functions import FunctionTools, tool
 from tests.integrations.serving.hosting import TOOLS, add, hosted
 from tests.integrations.serving.test_contract import who
@@ -67,11 +74,11 @@ def url() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def client(url: str, mode: Mode, user: str = "a") -> AsyncGenerator[Client]:
+async def client(url: str, mode: Mode, user: str = "a", **options: Any) -> AsyncGenerator[Client]:
     headers = {"authorization": f"Bearer {user}"}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=10) as http,
-        Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode) as client,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode, **options) as client,
     ):
         yield client
 
@@ -178,6 +185,34 @@ async def test_without_sessions_a_caller_who_leaves_cancels_the_call(tmp_path: P
             await until_says(mark, "started")
             tasks.cancel_scope.cancel()
         await until_says(mark, "cancelled")
+
+
+@tool
+def whisper(context: ToolContext) -> str:
+    assert context.caller is not None
+    context.caller.log("info", "psst")
+    return "said"
+
+
+@pytest.mark.parametrize(("sessions", "heard"), [(True, ["quiet", "loud", "loud"]), (False, ["quiet", "loud"] * 2)])
+async def test_each_session_hears_what_it_wants_of_the_log(sessions: Any, heard: list[str]) -> None:
+    lines: list[str] = []
+
+    def hear(name: str) -> dict[str, Any]:
+        async def log(params: LoggingMessageNotificationParams) -> None:
+            lines.append(name)
+            assert params.data == "psst"
+
+        return {"logging_callback": log}
+
+    with hosted(tool_server([whisper], name="log", settings=ServingSettings(sessions=sessions))) as url:
+        async with client(url, "legacy", **hear("quiet")) as quiet, client(url, "legacy", **hear("loud")) as loud:
+            for each in (quiet, loud):
+                await each.call_tool("whisper", {})
+            await quiet.session.send_request(SetLevelRequest(params=SetLevelRequestParams(level="error")), EmptyResult)
+            for each in (quiet, loud):
+                await each.call_tool("whisper", {})
+    assert lines == heard
 
 
 async def test_a_call_under_the_same_key_is_made_once(url: str, mode: Mode) -> None:
@@ -299,13 +334,18 @@ def test_messages_are_read_from_the_input_until_its_end(loop: str, monkeypatch: 
     assert [each["name"] for each in answer["result"]["tools"]] == ["add"]
 
 
+async def yes(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:  # noqa: ARG001  (as the SDK calls it)
+    return ElicitResult(action="accept", content={"ok": True})
+
+
 @pytest.mark.parametrize(("loop", "mode"), [("trio", "auto")])
 async def test_the_same_tools_are_served_over_pipes(loop: str, mode: Mode) -> None:
     line = [str(Path(__file__).with_name("stdio_server.py")), loop]
     command = StdioServerParameters(command=sys.executable, args=line, env={"PYTHONPATH": str(ROOT)})
     with anyio.fail_after(30):
-        async with Client(stdio_client(command), mode=mode) as pipes:
+        async with Client(stdio_client(command), mode=mode, elicitation_callback=yes) as pipes:
             assert text(await pipes.call_tool("add", {"a": 1, "b": 2})) == "3"
             assert json.loads(text(await pipes.call_tool("about", {})))["user"] == "local"
             assert text(await pipes.call_tool("chatter", {})) == "said"
+            assert text(await pipes.call_tool("confirm", {})) == "True"
             assert text(await pipes.call_tool("add", {"a": 2, "b": 2})) == "4"

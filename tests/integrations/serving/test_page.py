@@ -1,13 +1,19 @@
 """The code that docs/serving.md shows."""
 
+import os
+
 import anyio
 import httpx2
 import pytest
 from starlette.requests import HTTPConnection
 
 from assistant_kit.assistant import Assistant
+from assistant_kit.errors import ToolError
 from assistant_kit.integrations.serving import ServingSettings, assistant_server, tool_server
-from assistant_kit.messages import text_of
+from assistant_kit.messages import JsonObject, Text, UserMessage, text_of
+from assistant_kit.protocols.caller import Form, Sample, Sampled
+from assistant_kit.protocols.caller import Reply as CallersReply
+from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.shared_states.memory import MemoryState
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import ScriptedModel
@@ -15,6 +21,9 @@ from assistant_kit.tool_spec import keyed
 from assistant_kit.toolsets.functions import tool
 from assistant_kit.toolsets.http_tools import HTTPTools
 from assistant_kit.toolsets.mcp import MCPServer
+from assistant_kit.toolsets.mcp.client_side import MCPClient, ServerLog
+from assistant_kit.toolsets.mcp.elicitation import Elicitation, Reply
+from assistant_kit.toolsets.mcp.sampling import Sampling, SamplingRequest
 from tests.integrations.serving.hosting import called, hosted
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +101,83 @@ async def test_an_assistant_is_asked_by_another_program() -> None:
             assert text_of(output.content) == "Tea is 2.50."
         (kept,) = await store.for_user("ann").conversations(limit=9)
         assert kept.conversation == "c1"
+
+
+# --8<-- [start:asking]
+FORM: JsonObject = {
+    "type": "object",
+    "properties": {"table": {"type": "integer", "minimum": 1}},
+    "required": ["table"],
+}
+
+
+@tool
+async def serve(item: str, context: ToolContext) -> str:
+    """Bring an item to the table of whoever wants it."""
+    caller = context.caller
+    if caller is None or not caller.can("form"):
+        raise ToolError("Nobody can be asked for the table.")
+    reply = await caller.elicit(f"{item}: to which table?", FORM)  # ask first …
+    if reply.action != "accept":
+        return "Not served."
+    caller.log("info", {"item": item, "table": reply.content["table"]})
+    return f"{item} is at table {reply.content['table']}"  # … act after
+
+
+# --8<-- [end:asking]
+
+
+async def test_a_tool_asks_who_calls_it() -> None:
+    async def answer(question: Elicitation) -> Reply:
+        assert question.message == "tea: to which table?"
+        return Reply(action="accept", content={"table": 4})
+
+    lines: list[ServerLog] = []
+    with hosted(tool_server([serve], name="café")) as url:
+        client = MCPClient(elicitation=answer, log=lines.append, log_level="info")
+        async with MCPServer(f"{url}/mcp", client=client) as cafe:
+            output = await cafe.call("serve", {"item": "tea"}, called("serve"))
+            assert text_of(output.content) == "tea is at table 4"
+        async with HTTPTools(url) as plain:
+            assert (await plain.call("serve", {"item": "tea"}, called("serve"))).is_error
+    assert [line.data for line in lines] == ['{"item": "tea", "table": 4}']
+
+
+async def test_several_things_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_KEY", os.urandom(32).hex())
+
+    @tool
+    async def advise(context: ToolContext) -> str:
+        assert context.caller is not None
+        caller = context.caller
+        # --8<-- [start:together]
+        question = UserMessage(content=(Text(text="A tea for the evening, in a word?"),))
+        answers = await caller.ask(
+            {
+                "table": Form(message="Which table?", schema=FORM),
+                "tea": Sample(messages=[question], max_tokens=20),
+            }
+        )
+        # --8<-- [end:together]
+        table, tea = answers["table"], answers["tea"]
+        assert isinstance(table, CallersReply)
+        assert isinstance(tea, Sampled)
+        return f"{tea.text} at {table.content['table']}"
+
+    async def answer(_: Elicitation) -> Reply:
+        return Reply(action="accept", content={"table": 4})
+
+    async def approve(_: SamplingRequest) -> bool:
+        return True
+
+    # --8<-- [start:keys]
+    settings = ServingSettings(state_keys=[bytes.fromhex(os.environ["STATE_KEY"])])
+    # --8<-- [end:keys]
+    with hosted(tool_server([advise], name="café", settings=settings)) as url:
+        client = MCPClient(elicitation=answer, sampling=Sampling(model=ScriptedModel(["Rooibos"]), approve=approve))
+        async with MCPServer(f"{url}/mcp", client=client) as cafe:
+            output = await cafe.call("advise", {}, called("advise"))
+            assert text_of(output.content) == "Rooibos at 4"
 
 
 async def main() -> None:

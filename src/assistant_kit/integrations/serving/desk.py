@@ -14,16 +14,27 @@ from typing import Any, Protocol, Self, runtime_checkable
 import anyio
 
 from assistant_kit.deadline import Deadline
-from assistant_kit.errors import AssistantKitError, CallRefused, InvalidArguments, OutcomeUnknown, StoreError, ToolError
+from assistant_kit.errors import (
+    AssistantKitError,
+    CallRefused,
+    CannotAsk,
+    InvalidArguments,
+    OutcomeUnknown,
+    StoreError,
+    ToolError,
+)
 from assistant_kit.integrations.serving.outcomes import FAILED, UNKNOWN, Outcome, Request, problem
 from assistant_kit.integrations.serving.repeats import Claim, Repeats, digest_of
-from assistant_kit.protocols.toolset import ToolContext, ToolOutput, Toolset, ToolsetHealth
+from assistant_kit.integrations.serving.rounds import Round
+from assistant_kit.messages import Text
+from assistant_kit.protocols.toolset import PerUserToolset, ToolContext, ToolOutput, Toolset, ToolsetHealth
 from assistant_kit.run.call_progress import CallProgress
 from assistant_kit.run.toolbox import KEPT, Catalog, Toolbox
 from assistant_kit.tool_spec import Keyed, ToolSpec, may_repeat
 from assistant_kit.toolsets._schemas import SchemaCheck
 
 _log = logging.getLogger("assistant_kit.serving")
+_QUESTIONS = "The tool has questions to its caller first."
 _AWAY = "The tools are not available at present. Try again later."
 
 
@@ -102,6 +113,11 @@ class Desk:
         first, *others = [found[name].spec.parameters for _, found in self._known.values() if name in found] or [None]
         return None if any(other != first for other in others) else first
 
+    @property
+    def varies(self) -> bool:
+        """Whether the tools may be others from user to user, or from time to time."""
+        return any(isinstance(toolset, PerUserToolset) for toolset in self.toolsets)
+
     def health(self) -> Sequence[ToolsetHealth]:
         """Return how the toolsets fare that say so."""
         return [toolset.health() for toolset in self.toolsets if isinstance(toolset, HealthyToolset)]
@@ -149,10 +165,13 @@ class Desk:
     async def _make(self, found: Found, request: Request, seconds: float, key: str) -> Outcome:
         spec = found.spec
         deadline = Deadline.after(seconds, now=anyio.current_time())
+        rounds = request.caller if isinstance(request.caller, Round) else None
         with (
             closing(CallProgress(request.emit, call_id=request.call_id, tool=request.tool)) as progress,
-            anyio.CancelScope(deadline=deadline.at),
+            anyio.CancelScope(deadline=deadline.at) as scope,
         ):
+            if rounds is not None:
+                rounds.leave = scope.cancel
             context = ToolContext(
                 user=request.user,
                 conversation=None,
@@ -161,8 +180,13 @@ class Desk:
                 idempotency_key=key,
                 deadline=deadline,
                 show_progress=progress.report,
+                caller=request.caller,
             )
-            return await _outcome(found.toolset.call(spec.name, request.arguments, context), request)
+            outcome = await _outcome(found.toolset.call(spec.name, request.arguments, context), request)
+            if outcome.problem is None or rounds is None or not rounds.is_pending:
+                return outcome
+        if rounds is not None and rounds.is_pending:
+            return problem("input_required", _QUESTIONS)
         if may_repeat(spec.effect):
             return problem("timeout", f"The tool gave no answer within {seconds:g} s.")
         return problem("outcome_unknown", UNKNOWN)
@@ -180,6 +204,10 @@ async def _outcome(call: Awaitable[ToolOutput], request: Request) -> Outcome:
         return problem("invalid_arguments", str(error))
     except OutcomeUnknown as error:
         return problem("outcome_unknown", f"{UNKNOWN} ({error})")
+    except CannotAsk as error:
+        if isinstance(request.caller, Round):
+            return Outcome(content=(Text(text=str(error)),), problem="cannot_ask", lacks=error.kind)
+        return problem("tool_error", str(error))
     except ToolError as error:
         return problem("tool_error", str(error))
     except CallRefused as error:

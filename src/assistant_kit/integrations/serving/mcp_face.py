@@ -1,90 +1,79 @@
 """A desk as an MCP server of the official SDK, which speaks both generations of the protocol."""
 
 import logging
-from base64 import b64encode
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
-from urllib.parse import quote
 from uuid import uuid4
 
-import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp import MCPError
-from mcp.server import Server, ServerRequestContext
-from mcp.server.session import ServerSession
+from mcp.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.types import (
     INTERNAL_ERROR,
-    INVALID_PARAMS,
-    AudioContent,
-    BlobResourceContents,
     CallToolRequestParams,
     CallToolResult,
-    ContentBlock,
-    EmbeddedResource,
-    ImageContent,
+    EmptyResult,
+    InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
-    ResourceLink,
-    TextContent,
+    SetLevelRequestParams,
     Tool,
     ToolAnnotations,
 )
 
-from assistant_kit.errors import AssistantKitError
-from assistant_kit.events import Event, ToolProgress
+from assistant_kit.errors import AssistantKitError, ConfigurationError
+from assistant_kit.integrations.serving.call_log import Levels
 from assistant_kit.integrations.serving.desk import Desk, Found
-from assistant_kit.integrations.serving.outcomes import Outcome, Request
-from assistant_kit.messages import File, Image, Part, Text, text_of
+from assistant_kit.integrations.serving.list_changes import ListChanges, TellingServer
+from assistant_kit.integrations.serving.mcp_call import Context, answered, session_of
+from assistant_kit.integrations.serving.outcomes import Request
 
 _log = logging.getLogger("assistant_kit.serving")
 IDEMPOTENCY_KEY: Final = "assistant-kit/idempotency-key"
 """Where a client puts, in the `_meta` of a call, what stays the same when the call is repeated."""
-_BACKLOG = 64  # reports of progress that wait to be sent; further ones are dropped
-_LAST_WORDS = 1.0  # seconds for reports that wait when the call has ended
+_STATE_LIVES: Final = 3600.0  # seconds in which a caller may answer, in the newer protocol
 
-Context: TypeAlias = ServerRequestContext[Any, Any]
 UserOf: TypeAlias = Callable[[Context], str | None]
 """Tells for whom a request is made: from the connection, never from what the model wrote."""
 
 
-def mcp_face(desk: Desk, *, name: str, version: str, instructions: str | None, user_of: UserOf) -> Server[Any]:
-    """Return a server of the SDK that offers the tools of a desk."""
+def mcp_face(
+    desk: Desk,
+    *,
+    name: str,
+    version: str,
+    instructions: str | None,
+    user_of: UserOf,
+    state_keys: Sequence[bytes] = (),
+    changes_every: float | None = None,
+    sessions: bool = True,
+) -> Server[Any]:
+    """Return a server of the SDK that offers the tools of a desk; `state_keys` seal what callers bring back.
+
+    Every `changes_every` seconds it is looked whether there are other tools. `sessions`: whether clients of the older
+    protocol have one. Raises ConfigurationError for keys that are short.
+    """
+    levels = Levels()
 
     async def list_tools(context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-        try:
-            found = await desk.tools(user_of(context))
-        except AssistantKitError as error:
-            _log.exception("the tools cannot be listed")
-            raise MCPError(INTERNAL_ERROR, "the tools cannot be listed at present") from error
-        return ListToolsResult(tools=[_described(each) for each in found.values()])
+        return ListToolsResult(tools=await _listed(desk, user_of(context)))
 
-    async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult:
-        send, receive = anyio.create_memory_object_stream[ToolProgress](_BACKLOG)
-
-        def emit(event: Event) -> None:
-            assert isinstance(event, ToolProgress)  # noqa: S101  (calls tell of nothing else)
-            with suppress(anyio.WouldBlock):
-                send.send_nowait(event)
-
+    async def call_tool(context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         request = Request(
             tool=params.name,
             arguments=params.arguments or {},
             call_id=uuid4().hex,
             user=user_of(context),
             key=_key(context.meta),
-            emit=emit,
         )
-        outcome: Outcome | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_forward, receive, context.session)
-            with send:
-                outcome = await desk.call(request)
-            tasks.cancel_scope.deadline = anyio.current_time() + _LAST_WORDS
-        assert outcome is not None  # noqa: S101  (the call has returned, or cancellation has passed by here)
-        return _result(outcome)
+        return await answered(desk, request, context, params, levels)
 
-    return Server(
+    async def set_level(context: Context, params: SetLevelRequestParams) -> EmptyResult:
+        levels.set(session_of(context), params.level)
+        return EmptyResult()
+
+    face = TellingServer(
         name,
         version=version,
         instructions=instructions,
@@ -92,12 +81,30 @@ def mcp_face(desk: Desk, *, name: str, version: str, instructions: str | None, u
         on_call_tool=call_tool,
         get_tool_input_schema=desk.schema,
     )
+    # Not as an argument above, where it warns: the newer protocol has no such request.
+    face.add_request_handler("logging/setLevel", SetLevelRequestParams, set_level)
+    if changes_every is not None and desk.varies:
+        face.tell(ListChanges(desk, user_of, every=changes_every), sessions=sessions)
+    face.middleware.append(_sealing(state_keys, name, user_of))
+    return face
 
 
-async def _forward(reports: MemoryObjectReceiveStream[ToolProgress], session: ServerSession) -> None:
-    with reports:
-        async for report in reports:
-            await session.report_progress(report.progress, report.total, report.message)
+async def _listed(desk: Desk, user: str | None) -> list[Tool]:
+    """Describe the tools on offer to a user. Raises MCPError, in words that hold no secret."""
+    try:
+        return [_described(found) for found in (await desk.tools(user)).values()]
+    except AssistantKitError as error:
+        _log.exception("the tools cannot be listed")
+        raise MCPError(INTERNAL_ERROR, "the tools cannot be listed at present") from error
+
+
+def _sealing(keys: Sequence[bytes], name: str, user_of: UserOf) -> RequestStateBoundary:
+    """Return what seals, for a user and a call, what travels with a caller from round to round."""
+    try:
+        security = RequestStateSecurity(keys=keys or [os.urandom(32)], ttl=_STATE_LIVES, bind_principal=user_of)
+    except ValueError as error:
+        raise ConfigurationError("state_keys: each is 32 bytes of secret randomness at least, and other") from error
+    return RequestStateBoundary(security, default_audience=name)
 
 
 def _key(meta: Mapping[str, Any] | None) -> str | None:
@@ -114,26 +121,3 @@ def _described(found: Found) -> Tool:
         input_schema=dict(spec.parameters),
         annotations=annotations,
     )
-
-
-def _result(outcome: Outcome) -> CallToolResult:
-    if outcome.problem == "unknown_tool":
-        raise MCPError(INVALID_PARAMS, text_of(outcome.content))
-    return CallToolResult(content=[_block(part) for part in outcome.content], is_error=outcome.problem is not None)
-
-
-def _block(part: Part) -> ContentBlock:
-    match part:
-        case Text():
-            return TextContent(text=part.text)
-        case Image(data=bytes() as data):
-            return ImageContent(data=b64encode(data).decode(), mime_type=part.media_type or "image/png")
-        case File(data=bytes() as data) if (part.media_type or "").startswith("audio/"):
-            return AudioContent(data=b64encode(data).decode(), mime_type=str(part.media_type))
-        case File(data=bytes() as data):
-            uri = f"file:///{quote(part.filename or 'file')}"
-            blob = BlobResourceContents(uri=uri, blob=b64encode(data).decode(), mime_type=part.media_type)
-            return EmbeddedResource(resource=blob)
-        case _:
-            name = (part.filename if isinstance(part, File) else None) or part.kind
-            return ResourceLink(uri=part.url or "", name=name, mime_type=part.media_type)

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from assistant_kit.events import Event
 from assistant_kit.messages import JsonObject, Part, Text
+from assistant_kit.protocols.caller import Caller, Kind
 
 Problem: TypeAlias = Literal[
     "unknown_tool",
@@ -16,10 +17,14 @@ Problem: TypeAlias = Literal[
     "key_reused",
     "unavailable",
     "internal_error",
+    "input_required",
+    "cannot_ask",
 ]
 """Why there is no result. `tool_error`: the tool says so itself. `timeout`: it has given no answer in its time, and may
 be called again. `outcome_unknown`: nobody can tell whether it took effect. `key_reused`: the idempotency key belongs to
-another call. `unavailable`: nothing was run, and later it may go better."""
+another call. `unavailable`: nothing was run, and later it may go better. `input_required`: the caller has to answer
+questions first, and makes the same call again. `cannot_ask`: the tool has a question that the caller does not take.
+The last two come only of a call in rounds."""
 
 
 def tell_nobody(event: Event) -> None:
@@ -31,7 +36,7 @@ def tell_nobody(event: Event) -> None:
 class Request:
     """A call as it came in. `key` is its idempotency key; `timeout` is in seconds, as far as the caller waits.
 
-    `emit` is told how far the call has come, by ToolProgress.
+    `emit` is told how far the call has come, by ToolProgress. `caller` can be asked back: a Round when in rounds.
     """
 
     tool: str
@@ -41,18 +46,21 @@ class Request:
     key: str | None = None
     timeout: float | None = None
     emit: Callable[[Event], None] = tell_nobody
+    caller: Caller | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What the caller gets: content, and why it is no result if it is none.
 
-    `retry_after` is the number of seconds after which it may go better.
+    `retry_after` is the number of seconds after which it may go better. `lacks` is the kind of question that the
+    caller does not take.
     """
 
     content: tuple[Part, ...]
     problem: Problem | None = None
     retry_after: float | None = None
+    lacks: Kind | None = None
 
     @property
     def retryable(self) -> bool:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +23,8 @@ from assistant_kit.integrations.serving.asking import AskedAssistant
 from assistant_kit.integrations.serving.contract import HEALTH, Contract
 from assistant_kit.integrations.serving.desk import Desk, offered
 from assistant_kit.integrations.serving.gate import LOOPBACK, Authenticate, Gate, Terms, user_of
-from assistant_kit.integrations.serving.mcp_face import Context, UserOf, mcp_face
+from assistant_kit.integrations.serving.mcp_call import Context
+from assistant_kit.integrations.serving.mcp_face import UserOf, mcp_face
 from assistant_kit.integrations.serving.repeats import Place, Recent, Repeats
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.tool_spec import ToolSpec
@@ -45,6 +46,12 @@ class ServingSettings:
     or this process's memory. `sessions` keeps a session for each client of the old MCP protocol; without, any worker
     can answer any request, and such clients cancel by closing the connection. `extend` gets the
     server of the SDK, to add what it offers beside tools: resources, prompts.
+
+    `state_keys` seal what callers carry between the rounds of a call whose tool asks them back: each of 32 random bytes
+    at least. The first one seals, all open; workers that share callers share keys. None: a key of this process.
+
+    Every `changes_every` seconds it is looked whether MCP clients who listen are to be told of other tools; None: they
+    are not told.
     """
 
     version: str = "1"
@@ -59,6 +66,8 @@ class ServingSettings:
     kept: float = 86_400.0
     sessions: bool = True
     extend: Callable[[Server[Any]], None] | None = None
+    state_keys: Sequence[bytes] = field(default=(), repr=False)
+    changes_every: float | None = 5.0
 
 
 class ToolServer:
@@ -81,7 +90,7 @@ class ToolServer:
         self._settings = settings = settings or ServingSettings()
         repeats = Repeats(settings.repeats or Recent(clock=time.time), ttl=settings.kept)
         self._desk = Desk(toolsets, repeats=repeats, call_timeout=settings.call_timeout, offer=settings.offer)
-        self._face = self._speaking(_user_of_request)
+        self._face = self._speaking(_user_of_request, sessions=settings.sessions)
         self._manager: StreamableHTTPSessionManager | None = None
         self._stack = AsyncExitStack()
         about = {"name": name, "version": settings.version}
@@ -133,11 +142,11 @@ class ToolServer:
 
         While it serves, what is printed goes to stderr. Raises ToolsetError.
         """
-        face = self._speaking(lambda _: user)
+        face = self._speaking(lambda _: user, sessions=True)
         async with self._desk, stdio_server() as (incoming, outgoing):
             await face.run(incoming, outgoing, face.create_initialization_options())
 
-    def _speaking(self, user_of: UserOf) -> Server[Any]:
+    def _speaking(self, user_of: UserOf, *, sessions: bool) -> Server[Any]:
         settings = self._settings
         face = mcp_face(
             self._desk,
@@ -145,6 +154,9 @@ class ToolServer:
             version=settings.version,
             instructions=settings.instructions,
             user_of=user_of,
+            state_keys=settings.state_keys,
+            changes_every=settings.changes_every,
+            sessions=sessions,
         )
         if settings.extend is not None:
             settings.extend(face)
