@@ -29,6 +29,7 @@ from assistant_kit.protocols.store import Append, NewRecord, Store
 from assistant_kit.settings import LeaseSettings, RunLimits, Settings
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, ScriptedModel
+from assistant_kit.testing.simulation.virtual_loop import VirtualLoop, simulate
 from assistant_kit.toolsets.functions import tool
 from tests.faulty_store import FaultyStore
 
@@ -61,6 +62,18 @@ async def test_runs_on_one_conversation_wait_for_each_other_and_none_is_lost() -
         history = await assistant.conversation("c", user="u").history()
     assert sorted(turn.input for turn in history) == [str(number) for number in range(5)]
     assert [len(request.items) for request in model.requests] == [1, 3, 5, 7, 9]
+
+
+def test_workers_that_wait_for_one_conversation_do_not_all_come_at_once() -> None:
+    async def main(loop: VirtualLoop) -> float:
+        store = MemoryStore(clock=loop.time)
+        workers = [assistant_on(store, ScriptedModel([Delay(0.005, "ok")])) for _ in range(20)]
+        async with anyio.create_task_group() as group:
+            for number, worker in enumerate(workers):
+                group.start_soon(_say, worker, str(number))
+        return loop.time()
+
+    assert max(simulate(main, seed=seed) for seed in range(5)) < 2.0  # virtual seconds; where all come at once, 7.6
 
 
 async def _say(assistant: Assistant[str], text: str) -> None:

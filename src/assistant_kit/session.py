@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -364,7 +365,9 @@ class Session:
                     give_up = min(now + self._patience(), self.about.deadline.at)
                 if now >= give_up:
                     raise
-                pause = min(delay, max(busy.retry_after, 0.001), give_up - now)
+                # At random: those who wait in other processes should not all come at once, and all but one in vain.
+                chance = random.uniform(0.1, 1.0)  # noqa: S311  (no secret)
+                pause = min(delay * chance, max(busy.retry_after, 0.001), give_up - now)
             await anyio.sleep(pause)
             delay = min(2 * delay, 0.5)
 
