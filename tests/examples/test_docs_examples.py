@@ -106,6 +106,22 @@ Here is your answer.
 2 requests, all of it known: False
 hedge model:scripted (not streamed): ready {'made': 1, 'won': 1, 'delay': 0.05}
 """,
+    "observability": """\
+{"event": "model_call_ended", "model": "openai:gpt-5.6-luna", "status": "error", "error": "ModelUnavailable"}
+{"event": "call_retried", "error": "ModelUnavailable", "attempt": 2}
+{"event": "model_call_ended", "model": "openai:gpt-5.6-luna", "status": "ok"}
+{"event": "tool_call_ended", "tool": "weather", "outcome": "ok"}
+{"event": "model_call_ended", "model": "openai:gpt-5.6-luna", "status": "ok"}
+It rains in Oslo.
+assistant_model_calls_total{model="openai:gpt-5.6-luna",status="error",error="ModelUnavailable"} 1
+assistant_model_calls_total{model="openai:gpt-5.6-luna",status="ok",error=""} 2
+assistant_tokens_total{model="openai:gpt-5.6-luna",type="input"} 200
+assistant_tokens_total{model="openai:gpt-5.6-luna",type="output"} 20
+assistant_tokens_total{model="openai:gpt-5.6-luna",type="cached"} 0
+assistant_tokens_total{model="openai:gpt-5.6-luna",type="reasoning"} 0
+assistant_tool_calls_total{tool="weather",outcome="ok"} 1
+{'openai:gpt-5.6-luna': 74000}
+""",
     "quotas": """\
 ann 200 Hello.
 ann 200 Hello.
@@ -130,8 +146,8 @@ raised: scripted: the answer was cut off
 }
 
 
-ASKED_FOR = {"mcp_features", "mcp_oauth"}
-"""Parts of programs that need servers: tests/examples/test_mcp_pages.py runs them with some."""
+ASKED_FOR = {"mcp_features", "mcp_oauth", "openai_agents"}
+"""Run elsewhere: with servers by test_mcp_pages.py, beside the SDK's own tests by tests/integrations/openai_agents."""
 
 
 def test_every_example_of_the_pages_is_run_here() -> None:

@@ -1,0 +1,68 @@
+"""The right to write to a conversation for the length of one write, and what is done when a store does not answer."""
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from random import random
+from typing import Final, TypeVar
+
+import anyio
+
+from assistant_kit.errors import ConversationBusy, StoreBusy, StoreError, StoreUnavailable
+from assistant_kit.protocols.store import Lease, UserStore
+from assistant_kit.settings import LeaseSettings
+
+T = TypeVar("T")
+
+_TRIES: Final = 3
+_CLEANUP: Final = 5.0  # seconds
+
+
+async def insisting(operation: Callable[[], Awaitable[T]]) -> T:
+    """Do what may be done twice until the store acknowledges it, up to three times. Raises what the last one raised."""
+    done: list[T] = []
+    with anyio.CancelScope(shield=True):  # short, and not to be left half-way
+        for _ in range(_TRIES - 1):
+            with suppress(StoreUnavailable, StoreBusy):
+                done.append(await operation())
+                break
+        else:
+            done.append(await operation())
+    return done[0]
+
+
+async def patiently(operation: Callable[[], Awaitable[T]], settings: LeaseSettings) -> T:
+    """Try until the conversation is free, or for as long as `settings` say. Raises ConversationBusy."""
+    waits = {"fail": 0.0, "wait": settings.wait, "queue": float("inf")}
+    give_up = anyio.current_time() + waits[settings.on_busy]
+    delay = 0.02
+    while True:
+        try:
+            return await operation()
+        except ConversationBusy as busy:
+            left = give_up - anyio.current_time()
+            if left <= 0:
+                raise
+            # At random: a write takes milliseconds, and those who wait should not come all at once.
+            pause = min(delay * random(), max(busy.retry_after, 0.001), left)  # noqa: S311  (no secret)
+        await anyio.sleep(pause)
+        delay = min(2 * delay, 0.5)
+
+
+async def leased(
+    store: UserStore, conversation: str, settings: LeaseSettings, work: Callable[[Lease], Awaitable[bool]]
+) -> None:
+    """Do work under a lease; it tells whether it gave the lease up. Raises ConversationBusy."""
+    owner = os.urandom(12).hex()  # the same may claim again, so a claim may be repeated
+
+    async def claim() -> Lease:
+        return await store.claim(conversation, owner=owner, ttl=settings.ttl)
+
+    lease = await patiently(lambda: insisting(claim), settings)
+    released = False
+    try:
+        released = await work(lease)
+    finally:
+        if not released:
+            with anyio.move_on_after(_CLEANUP, shield=True), suppress(StoreError):
+                await store.release(lease)  # else it ends by itself
