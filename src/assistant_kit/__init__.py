@@ -98,6 +98,10 @@ if TYPE_CHECKING:
     from assistant_kit.models.openai_counter import OpenAIRequestCounter as OpenAIRequestCounter
     from assistant_kit.models.rule_model import Rule as Rule
     from assistant_kit.models.rule_model import RuleModel as RuleModel
+    from assistant_kit.observers.logging import LoggingObserver as LoggingObserver
+    from assistant_kit.observers.observing import observed as observed
+    from assistant_kit.observers.opentelemetry import OpenTelemetryObserver as OpenTelemetryObserver
+    from assistant_kit.observers.prometheus import PrometheusObserver as PrometheusObserver
     from assistant_kit.policies.bulkhead import Adaptive as Adaptive
     from assistant_kit.policies.bulkhead import Bulkhead as Bulkhead
     from assistant_kit.policies.circuit_breaker import CircuitBreaker as CircuitBreaker
@@ -225,6 +229,7 @@ __all__ = [
     "KeywordSelector",
     "LeaseLost",
     "LeaseSettings",
+    "LoggingObserver",
     "MCPClient",
     "MCPOAuth",
     "MCPServer",
@@ -252,6 +257,7 @@ __all__ = [
     "OpenAIEmbedder",
     "OpenAIRequestCounter",
     "OpenAIResponses",
+    "OpenTelemetryObserver",
     "OutcomeUnknown",
     "OutputInvalid",
     "Overloaded",
@@ -264,6 +270,7 @@ __all__ = [
     "ProjectedStore",
     "Projection",
     "ProjectionFailed",
+    "PrometheusObserver",
     "Quota",
     "QuotaExceeded",
     "Quotas",
@@ -318,6 +325,7 @@ __all__ = [
     "citations",
     "guarded",
     "keyed",
+    "observed",
     "tool",
     "tool_server",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from assistant_kit.messages import Json
+from assistant_kit.observers.observing import observed
 from assistant_kit.policies.bulkhead import Bulkhead
 from assistant_kit.policies.circuit_breaker import CircuitBreaker
 from assistant_kit.policies.fallback import Fallback
@@ -12,6 +13,8 @@ from assistant_kit.policies.quota import Quotas
 from assistant_kit.policies.rate_limit import RateLimit
 from assistant_kit.policies.retry import Retry
 from assistant_kit.policies.timeouts import Timeouts
+from assistant_kit.prices import Prices
+from assistant_kit.protocols.observer import Observer
 from assistant_kit.protocols.policy import (
     Call,
     ClosingPolicy,
@@ -38,7 +41,8 @@ class Policies:
     A fallback is told by the breaker what is down, and a hedge draws on the budget of the retries, unless they were
     given others; a quota of money covers the models of the fallback.
 
-    `on_condition` is told when the state of something that `Assistant.health()` shows has changed.
+    `on_condition` is told when the state of something that `Assistant.health()` shows has changed. `observers` are
+    told of each run and call, with its cost by `prices` (default: those that come along).
     """
 
     quotas: Quotas | None = None
@@ -51,6 +55,8 @@ class Policies:
     timeouts: Timeouts | None = field(default_factory=Timeouts)
     others: Sequence[Policy] = ()
     on_condition: Hear | None = None
+    observers: Sequence[Observer] = ()
+    prices: Prices | None = None
 
     def chain(self) -> tuple[Policy, ...]:
         """Return the policies, the outermost first. From now on they tell `on_condition`."""
@@ -69,12 +75,16 @@ class Policies:
             self.retry,
             self.rate_limit,
             self.breaker,
-            self.timeouts,
         )
-        policies = (*self.others, *(policy for policy in inside if policy is not None))
+        inner = () if self.timeouts is None else (self.timeouts,)
+        policies: Sequence[Policy] = (*self.others, *(policy for policy in inside if policy is not None))
+        if self.observers:
+            policies = observed(policies, *self.observers, inner=inner, prices=self.prices)
+        else:
+            policies = (*policies, *inner)
         if self.on_condition is not None:
             report(policies, self.on_condition)
-        return policies
+        return tuple(policies)
 
 
 def chain_of(policies: Policies | Sequence[Policy] | None) -> tuple[Policy, ...]:

@@ -365,10 +365,8 @@ class Session:
                     give_up = min(now + self._patience(), self.about.deadline.at)
                 if now >= give_up:
                     raise
-                # At random: those who wait in other processes should not all come at once, and all but one in vain.
-                chance = random.uniform(0.1, 1.0)  # noqa: S311  (no secret)
-                pause = min(delay * chance, max(busy.retry_after, 0.001), give_up - now)
-            await anyio.sleep(pause)
+                pause = min(delay, max(busy.retry_after, 0.001), give_up - now)
+            await anyio.sleep(pause * random.uniform(0.1, 1.0))  # noqa: S311  (all at once, all but one come in vain)
             delay = min(2 * delay, 0.5)
 
     async def _claim_now(self, begin: NewRecord | None) -> Lease:

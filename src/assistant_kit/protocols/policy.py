@@ -30,7 +30,7 @@ class Call:
     `name` is what is called: a model's name, a tool's. `upstream` is what fails and is limited as one: calls with the
     same `upstream` share a breaker and a rate limit (default: the name; for a tool of a server, the server).
     `prompt_tokens` and `output_tokens` are what a model call takes at most; 0 where nobody has counted.
-    `user` and `run` say whose call it is, and in which run.
+    `user` and `run` say whose call it is, and in which run, `call_id` which of the model's tool calls.
 
     `model` is who is asked in a model call; another one may be put in its place. `streams` tells whether its answer
     comes in pieces, `emit` is where they go, and `progress` what is known of it: once `progress.started`, the reader
@@ -47,6 +47,7 @@ class Call:
     priority: Priority = "interactive"
     user: str | None = None
     run: str = ""
+    call_id: str = ""
     prompt_tokens: int = 0
     output_tokens: int = 0
     model: Model | None = None

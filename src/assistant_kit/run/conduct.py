@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from assistant_kit.entries import TurnFinished, TurnSuspended
+from assistant_kit.entries import TurnFinished, TurnStarted, TurnSuspended
 from assistant_kit.errors import (
     AssistantKitError,
     BudgetExceeded,
@@ -20,6 +20,7 @@ from assistant_kit.errors import (
     ToolsetError,
     UnreadableEntry,
 )
+from assistant_kit.protocols.observer import RunBegan
 from assistant_kit.run.loop import close_turn, run_turn
 from assistant_kit.run.one_call import unknown_end
 from assistant_kit.run.result import Result
@@ -36,7 +37,34 @@ async def conduct(run: TurnRun, prepare: Prepare | None = None, *, leave: Leave 
 
     With `leave`, for whoever goes on with the turn of somebody else, what may pass (a provider that is down, this
     worker being stopped or out of time) does not end the turn: `leave` records that it is left for a later attempt.
+    Observers are told, if there are any.
     """
+    watching = run.parts.watching
+    if watching is None:
+        return await _conducted(run, prepare, leave)
+    with watching.watch_run(_began(run), is_tool=lambda name: run.tool(name) is not None) as watched:
+        run.hear = watched.hear
+        result = await _conducted(run, prepare, leave)
+        watched.ended(result.status, result.messages)
+        return result
+
+
+def _began(run: TurnRun) -> RunBegan:
+    about, started = run.about, run.entries[0].entry
+    return RunBegan(
+        span=0,
+        run=run.id,
+        assistant=run.parts.settings.name,
+        model=run.parts.model.name,
+        user=about.user,
+        conversation=about.conversation,
+        streams=about.stream,
+        priority=about.priority,
+        messages=(started.input,) if isinstance(started, TurnStarted) else (),
+    )
+
+
+async def _conducted(run: TurnRun, prepare: Prepare | None, leave: Leave | None) -> Result[Any]:
     try:
         result = await _in_time(run, prepare)
     except AssistantKitError as error:

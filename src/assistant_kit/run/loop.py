@@ -250,7 +250,7 @@ def _completed(run: TurnRun, response: ModelResponded) -> Result[Any]:
 def _paused(run: TurnRun, response: ModelResponded, waiting: Sequence[ToolCall]) -> Result[Any]:
     for call in waiting:
         arguments, digest = parsed_arguments(call.arguments), call_digest(call.name, call.arguments)
-        run.emit(ApprovalRequired(call_id=call.call_id, tool=call.name, arguments=arguments, digest=digest))
+        run.tell(ApprovalRequired(call_id=call.call_id, tool=call.name, arguments=arguments, digest=digest))
     return replace(_result(run, response, output=None), status="waiting")
 
 

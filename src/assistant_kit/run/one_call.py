@@ -93,7 +93,7 @@ async def answer_call(run: TurnRun, one: Asked, claim: Claim | None) -> Measured
         measured = await _make(run, one, claim)
     end = measured.entry
     assert isinstance(end, ToolFinished)  # noqa: S101  (what is recorded under the key of a call)
-    run.emit(
+    run.tell(
         ToolResult(
             call_id=end.call_id,
             tool=end.tool,
@@ -257,6 +257,7 @@ async def _called(run: TurnRun, one: Asked, claim: Claim, context: ToolContext) 
         priority=run.about.priority,
         user=run.about.user,
         run=run.id,
+        call_id=one.call.call_id,
         notify=run.emit,
     )
     try:

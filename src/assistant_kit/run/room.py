@@ -168,7 +168,7 @@ def _tell(run: TurnRun, before: View) -> None:
     after = run.past.view
     entry = after.compacted
     assert entry is not None  # noqa: S101  (just recorded)
-    run.emit(
+    run.tell(
         ContextCompacted(
             strategy=entry.strategy,
             dropped_turns=len(before.turns) - len(after.turns),

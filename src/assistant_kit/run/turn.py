@@ -16,6 +16,7 @@ from assistant_kit.events import Event
 from assistant_kit.protocols.compactor import Compactor
 from assistant_kit.protocols.memory import UserMemory
 from assistant_kit.protocols.model import Model, OutputSchema
+from assistant_kit.protocols.observer import WatchingPolicy
 from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Policy, Priority
 from assistant_kit.protocols.runtime import Runtime
@@ -24,6 +25,7 @@ from assistant_kit.protocols.tool_selector import ToolSelector
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.request_tokens import tool_tokens
 from assistant_kit.run.counting import Counting
+from assistant_kit.run.emitter import ignore
 from assistant_kit.run.long_results import LongResults
 from assistant_kit.run.result import usage_of
 from assistant_kit.run.toolbox import Catalog
@@ -41,13 +43,22 @@ Find: TypeAlias = Callable[[str, str], Awaitable[ToolFinished | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What stays the same over the runs of an assistant. `output` is None for plain text."""
+    """What stays the same over the runs of an assistant. `output` is None for plain text.
+
+    `watching` is the policy that tells observers of runs, if there is one.
+    """
 
     model: Model
     instructions: str
     output: Output[Any] | None
     settings: Settings
     policies: Sequence[Policy]
+    watching: WatchingPolicy | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find it once: to ask a policy what it is takes longer than most of what it does."""
+        found = next((policy for policy in self.policies if isinstance(policy, WatchingPolicy)), None)
+        object.__setattr__(self, "watching", found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +146,7 @@ class TurnRun:
         self.parts: Parts = about.parts
         self.runtime: Runtime = runtime
         self.emit: Callable[[Event], None] = about.emit
+        self.hear: Callable[[Event], None] = ignore
         self.during = "the start of the run"
         self.entries: list[Measured] = [started]
         self.unanswered: list[ToolFinished] = []
@@ -148,6 +160,11 @@ class TurnRun:
         self._current = turns_of(self.entries, about.counter)[-1]
         self._recent: list[Measured] = []
         self._shown: tuple[Turn, View, Turn] | None = None
+
+    def tell(self, event: Event) -> None:
+        """Tell the reader, and those who watch the run."""
+        self.emit(event)
+        self.hear(event)
 
     def continue_with(self, runtime: Runtime, past: Past) -> None:
         """Record from now on by `runtime`; `past` is what was said before."""

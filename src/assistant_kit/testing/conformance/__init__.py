@@ -2,8 +2,8 @@
 
 `store.StoreConformance` is for stores, `index.IndexConformance` for search indexes, `memory.MemoryConformance` for
 memories, `embedder.EmbedderConformance` for embedders, `token_counter.TokenCounterConformance` for token counters,
-`shared_state.SharedStateConformance` for shared state; their docstrings have examples. The suites need pytest, and
-anyio's pytest plugin.
+`shared_state.SharedStateConformance` for shared state, `observer.ObserverConformance` for observers; their docstrings
+have examples. The suites need pytest, and anyio's pytest plugin.
 """
 
 import pytest
@@ -21,11 +21,14 @@ pytest.register_assert_rewrite(
     f"{__name__}.index_puts",
     f"{__name__}.index_words",
     f"{__name__}.index_workbench",
+    f"{__name__}.masker",
+    f"{__name__}.masker_vault",
     f"{__name__}.memory_forgetting",
     f"{__name__}.memory_isolation",
     f"{__name__}.memory_recall",
     f"{__name__}.memory_remembering",
     f"{__name__}.memory_sharing",
+    f"{__name__}.observer",
     f"{__name__}.shared_state_changes",
     f"{__name__}.shared_state_sharing",
     f"{__name__}.shared_state_workbench",
