@@ -85,6 +85,10 @@ if TYPE_CHECKING:
     from assistant_kit.integrations.serving import ToolServer as ToolServer
     from assistant_kit.integrations.serving import assistant_server as assistant_server
     from assistant_kit.integrations.serving import tool_server as tool_server
+    from assistant_kit.maskers.memory_vault import MemoryVault as MemoryVault
+    from assistant_kit.maskers.rules import Pattern as Pattern
+    from assistant_kit.maskers.rules import RuleMasker as RuleMasker
+    from assistant_kit.maskers.store_vault import StoreVault as StoreVault
     from assistant_kit.memories.extraction import ExtractionSettings as ExtractionSettings
     from assistant_kit.memories.extraction import ModelExtractor as ModelExtractor
     from assistant_kit.memories.indexed import IndexMemory as IndexMemory
@@ -122,6 +126,8 @@ if TYPE_CHECKING:
     from assistant_kit.prices import Prices as Prices
     from assistant_kit.prices import Rates as Rates
     from assistant_kit.protocols.caller import Caller as Caller
+    from assistant_kit.protocols.masker import Masker as Masker
+    from assistant_kit.protocols.masker import Vault as Vault
     from assistant_kit.protocols.policy import ConditionChanged as ConditionChanged
     from assistant_kit.protocols.projection import Projected as Projected
     from assistant_kit.protocols.projection import Projection as Projection
@@ -233,11 +239,13 @@ __all__ = [
     "MCPClient",
     "MCPOAuth",
     "MCPServer",
+    "Masker",
     "MemoryIndex",
     "MemorySettings",
     "MemoryState",
     "MemoryStore",
     "MemoryTools",
+    "MemoryVault",
     "MissingDependency",
     "ModelBroke",
     "ModelError",
@@ -261,6 +269,7 @@ __all__ = [
     "OutcomeUnknown",
     "OutputInvalid",
     "Overloaded",
+    "Pattern",
     "Policies",
     "PostgresIndex",
     "PostgresState",
@@ -287,6 +296,7 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "Rule",
+    "RuleMasker",
     "RuleModel",
     "RunError",
     "RunLimits",
@@ -304,6 +314,7 @@ __all__ = [
     "StoreError",
     "StoreTooNew",
     "StoreUnavailable",
+    "StoreVault",
     "StoreVolatile",
     "Summarize",
     "Text",
@@ -320,6 +331,7 @@ __all__ = [
     "UnreadableEntry",
     "Usage",
     "UserData",
+    "Vault",
     "WindowSettings",
     "assistant_server",
     "citations",

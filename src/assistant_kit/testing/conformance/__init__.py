@@ -2,8 +2,9 @@
 
 `store.StoreConformance` is for stores, `index.IndexConformance` for search indexes, `memory.MemoryConformance` for
 memories, `embedder.EmbedderConformance` for embedders, `token_counter.TokenCounterConformance` for token counters,
-`shared_state.SharedStateConformance` for shared state, `observer.ObserverConformance` for observers; their docstrings
-have examples. The suites need pytest, and anyio's pytest plugin.
+`shared_state.SharedStateConformance` for shared state, `observer.ObserverConformance` for observers,
+`masker.MaskerConformance` for maskers, `masker_vault.VaultConformance` for their vaults; their docstrings have
+examples. The suites need pytest, and anyio's pytest plugin.
 """
 
 import pytest

@@ -1,0 +1,1 @@
+"""Maskers, and vaults for their pseudonyms: docs/masking.md."""

@@ -1,0 +1,60 @@
+"""Arguments and results of tools are masked text by text."""
+
+import json
+
+import pytest
+
+from assistant_kit.maskers.json_values import mask_json, restore_json
+from assistant_kit.maskers.memory_vault import MemoryVault
+from assistant_kit.maskers.rules import RuleMasker
+from assistant_kit.messages import Json
+
+pytestmark = pytest.mark.anyio
+
+VALUE: Json = {
+    "to": ["ann@example.org", {"cc": "Bob <bob@example.org>"}],
+    "ann@example.org": None,
+    "urgent": True,
+    "amount": 12.5,
+    "count": 3,
+    "nothing": [],
+}
+
+
+async def test_texts_and_names_of_properties_are_masked_and_restored() -> None:
+    ann = RuleMasker(MemoryVault()).for_user("ann")
+    masked = await mask_json(ann, VALUE)
+
+    assert masked == {
+        "to": ["<EMAIL_1>", {"cc": "Bob <<EMAIL_2>>"}],
+        "<EMAIL_1>": None,
+        "urgent": True,
+        "amount": 12.5,
+        "count": 3,
+        "nothing": [],
+    }
+    assert await restore_json(ann, masked) == VALUE
+
+
+async def test_a_private_number_becomes_a_text_and_stays_one() -> None:
+    ann = RuleMasker(MemoryVault()).for_user("ann")
+    masked = await mask_json(ann, {"card": 4111111111111111, "order": 4111111111111112})
+
+    assert masked == {"card": "<CARD_1>", "order": 4111111111111112}
+    assert await restore_json(ann, masked) == {"card": "4111111111111111", "order": 4111111111111112}
+
+
+async def test_a_value_with_quotes_and_newlines_leaves_json_that_can_be_read() -> None:
+    key = f"-----BEGIN PRIVATE KEY-----\n{'MIIEvQIBADANBgkq' * 4}\n-----END PRIVATE KEY-----"
+    ann = RuleMasker(MemoryVault()).for_user("ann")
+    masked = await mask_json(ann, {"key": f'"{key}"'})
+
+    assert masked == {"key": '"<PRIVATE_KEY_1>"'}
+    assert json.loads(json.dumps(await restore_json(ann, masked))) == {"key": f'"{key}"'}
+
+
+async def test_what_the_model_wrote_keeps_its_pseudonyms() -> None:
+    ann = RuleMasker(MemoryVault()).for_user("ann")
+    await mask_json(ann, "ann@example.org")
+
+    assert await mask_json(ann, ["<EMAIL_1>", "bob@example.org"], origin="model") == ["<EMAIL_1>", "<EMAIL_2>"]
