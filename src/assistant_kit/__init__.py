@@ -86,7 +86,6 @@ if TYPE_CHECKING:
     from assistant_kit.integrations.serving import assistant_server as assistant_server
     from assistant_kit.integrations.serving import tool_server as tool_server
     from assistant_kit.maskers.memory_vault import MemoryVault as MemoryVault
-    from assistant_kit.maskers.rules import Pattern as Pattern
     from assistant_kit.maskers.rules import RuleMasker as RuleMasker
     from assistant_kit.maskers.store_vault import StoreVault as StoreVault
     from assistant_kit.memories.extraction import ExtractionSettings as ExtractionSettings
@@ -269,7 +268,6 @@ __all__ = [
     "OutcomeUnknown",
     "OutputInvalid",
     "Overloaded",
-    "Pattern",
     "Policies",
     "PostgresIndex",
     "PostgresState",

@@ -94,7 +94,6 @@ PLACES = {
     "OutcomeUnknown": "errors",
     "OutputInvalid": "errors",
     "Overloaded": "errors",
-    "Pattern": "maskers.rules",
     "Policies": "resilience",
     "PostgresIndex": "indexes.postgres.index",
     "PostgresState": "shared_states.postgres",

@@ -111,7 +111,9 @@ hedge model:scripted (not streamed): ready {'made': 1, 'won': 1, 'delay': 0.05}
 {"event": "call_retried", "error": "ModelUnavailable", "attempt": 2}
 {"event": "model_call_ended", "model": "openai:gpt-5.6-luna", "status": "ok"}
 {"event": "tool_call_ended", "tool": "weather", "outcome": "ok"}
+{"event": "tool_answered", "tool": "weather", "outcome": "ok"}
 {"event": "model_call_ended", "model": "openai:gpt-5.6-luna", "status": "ok"}
+{"event": "run_ended", "model": "openai:gpt-5.6-luna", "status": "completed"}
 It rains in Oslo.
 assistant_model_calls_total{model="openai:gpt-5.6-luna",status="error",error="ModelUnavailable"} 1
 assistant_model_calls_total{model="openai:gpt-5.6-luna",status="ok",error=""} 2
@@ -147,7 +149,7 @@ raised: scripted: the answer was cut off
 
 
 ASKED_FOR = {"mcp_features", "mcp_oauth", "openai_agents"}
-"""Run elsewhere: with servers by test_mcp_pages.py, beside the SDK's own tests by tests/integrations/openai_agents."""
+"""Run elsewhere: with servers by tests/examples/test_mcp_pages.py, beside its SDK by tests/integrations/openai_agents."""
 
 
 def test_every_example_of_the_pages_is_run_here() -> None:
