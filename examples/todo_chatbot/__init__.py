@@ -1,1 +1,1 @@
-"""A todo assistant in the terminal, on the public interface of assistant_kit: `python -m examples.todo_chatbot`."""
+"""A todo assistant on the public API of assistant_kit, in the terminal and as a FastAPI service; see README.md."""

@@ -1,4 +1,4 @@
-"""Starts the todo assistant: `python -m examples.todo_chatbot`."""
+"""Starts the todo assistant, in the terminal or as a service: `python -m examples.todo_chatbot [--serve]`."""
 
 import argparse
 import contextlib
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from assistant_kit import AssistantKitError
 from examples.todo_chatbot.chat import HELP, converse
+from examples.todo_chatbot.database import Database
 from examples.todo_chatbot.screen import Screen, standard_screen
-from examples.todo_chatbot.services.task_service import TaskService, TaskServiceError
-from examples.todo_chatbot.settings import VARIABLES, SettingsError, read_settings
+from examples.todo_chatbot.services.errors import ServiceError
+from examples.todo_chatbot.settings import VARIABLES, Settings, SettingsError, read_settings
 
 with contextlib.suppress(ImportError):  # not on Windows
     import readline
@@ -18,7 +19,9 @@ with contextlib.suppress(ImportError):  # not on Windows
     readline.set_auto_history(True)  # the import alone gives `input` an editor
 
 _INTERRUPTED = 130  # as shells report a program that Ctrl-C has ended
-_ABOUT = "A todo assistant in the terminal. When standard input is no terminal it reads one message a line."
+_ABOUT = """\
+A todo assistant in the terminal. When standard input is no terminal it reads one message a line.
+With --serve it is an HTTP service: /docs shows its API, /mcp is for clients of the Model Context Protocol."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,13 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"in the chat:\n{HELP}\n\n{VARIABLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(arguments)
+    parser.add_argument("--serve", action="store_true", help="serve the API instead of talking here")
+    parser.add_argument("--host", default="127.0.0.1", help="where to serve (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="where to serve (default: %(default)s)")
+    asked = parser.parse_args(arguments)
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:  # as `<&-` and `>&-` leave them
         return 2
     screen = standard_screen()
     try:
-        return _run(screen)
-    except (SettingsError, TaskServiceError, AssistantKitError) as error:
+        settings = read_settings(os.environ)
+        screen.note(settings.remark)
+        return _serve(settings, screen, asked) if asked.serve else _talk(settings, screen)
+    except (SettingsError, ServiceError, AssistantKitError) as error:
         screen.problem(str(error))
         return 2
     except KeyboardInterrupt:
@@ -48,12 +56,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(screen: Screen) -> int:
-    settings = read_settings(os.environ)
-    TaskService(settings.tasks)  # a database that cannot be used is found now, and not in the first turn
-    screen.note(settings.remark)
-    screen.note(f"Tasks and conversations: {settings.data}")
-    return 0 if converse(settings, screen) else 1
+def _talk(settings: Settings, screen: Screen) -> int:
+    database = Database(settings.database_url)
+    database.migrate()  # a database that cannot be used is found now, and not in the first turn
+    screen.note(f"Tasks and conversations: {database.place}")
+    well = converse(settings, database, screen)
+    database.close()
+    return 0 if well else 1
+
+
+def _serve(settings: Settings, screen: Screen, asked: argparse.Namespace) -> int:
+    from examples.todo_chatbot.serve import serve  # noqa: PLC0415  (the terminal needs no web framework)
+
+    screen.note(f"Tasks and conversations: {Database(settings.database_url).place}")
+    screen.note(f"Serving http://{asked.host}:{asked.port}: /docs shows the API, Ctrl-C ends it.")
+    serve(settings, asked.host, asked.port)
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,30 +4,29 @@ The event loop runs in a thread of its own (`start_blocking_portal`); the main t
 and Ctrl-C work as everywhere.
 """
 
-import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
+from uuid import UUID
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from assistant_kit import Assistant, AssistantKitError, LeaseSettings, MCPServer, keyed
-from assistant_kit import Settings as AssistantSettings
+from assistant_kit import Assistant, AssistantKitError
 from assistant_kit.tool_spec import ToolSpec
-from examples.todo_chatbot.rules import todo_model
+from examples.todo_chatbot.assistant import make_assistant, make_model, make_state, make_store
+from examples.todo_chatbot.database import Database
+from examples.todo_chatbot.mcp_server.in_process import task_tools
 from examples.todo_chatbot.screen import Screen
+from examples.todo_chatbot.services.conversation_service import ConversationService
+from examples.todo_chatbot.services.errors import ServiceError
+from examples.todo_chatbot.services.task_service import TaskService
+from examples.todo_chatbot.services.texts import is_plain
+from examples.todo_chatbot.services.user_service import UserService
 from examples.todo_chatbot.settings import Settings
-
-INSTRUCTIONS = """\
-You keep the user's task list, with the tools and nothing else. Add, list, complete, update and delete tasks as the
-user asks in plain words. The tools need ids: when the user names a task by its title, call list_tasks first. When
-several tasks fit, ask which one is meant. Say briefly what you have done, and never claim a change that no tool has
-confirmed."""
 
 HELP = """\
 Say what there is to do: "add milk to my list", "what is on my list?", "complete the milk task".
@@ -35,10 +34,6 @@ Say what there is to do: "add milk to my list", "what is on my list?", "complete
 /new      start a new conversation      /help   this text
 /quit     leave (as does Ctrl-D)        Ctrl-C  stops an answer; twice at the prompt leaves"""
 
-_SERVER = (sys.executable, "-m", "examples.todo_chatbot.mcp_server.server")
-_ROOT = Path(__file__).parents[2]
-_A_DAY = 86_400.0
-_PATIENCE = LeaseSettings(ttl=5.0, wait=15.0)  # after a crash the next start does not wait long
 _LONGEST_LINE = 1 << 20  # bytes; more in one line is no message
 
 
@@ -49,47 +44,30 @@ class Unreadable:
     reason: str
 
 
-def make_assistant(settings: Settings) -> Assistant[str]:
-    """Put the assistant together. Its tools are those of a process of its own, started for this user."""
-    tools = MCPServer(
-        _SERVER,
-        name="todo",
-        cwd=_ROOT,
-        env={"TODO_USER": settings.user, "TODO_DATABASE": str(settings.tasks)},
-        effects={"list_tasks": "read", "complete_task": "idempotent", "update_task": "idempotent",
-                 "delete_task": "idempotent", "add_task": keyed(_A_DAY)},
-    )  # fmt: skip
-    return Assistant(
-        todo_model() if settings.model is None else settings.model,
-        instructions=INSTRUCTIONS,
-        tools=[tools],
-        settings=AssistantSettings(model=settings.style, window=settings.window, lease=_PATIENCE),
-        store=f"sqlite:///{quote(str(settings.conversations))}",
-    )
-
-
 class Chat:
     """A user's conversation with the assistant on a screen."""
 
-    def __init__(self, assistant: Assistant[str], user: str, screen: Screen) -> None:
+    def __init__(
+        self, assistant: Assistant[str], conversations: ConversationService, user: UUID, screen: Screen
+    ) -> None:
         """Take an open assistant; begin with `start`."""
         self._assistant = assistant
+        self._conversations = conversations
         self._user = user
         self._screen = screen
-        self._conversation = ""
+        self._conversation: str | None = None
+        """The number of the conversation; a new one has none before something is said."""
         self._turn: anyio.CancelScope | None = None
 
     async def start(self) -> None:
         """Go on with the user's last conversation, or begin the first one."""
-        last = await self._assistant.conversations(user=self._user, limit=1)
-        if last and last[0].records:
+        last = await self._assistant.conversations(user=str(self._user), limit=1)
+        if last:
             self._conversation = last[0].conversation
             when = datetime.fromtimestamp(last[0].updated_at).astimezone()
             self._screen.note(
                 f"Going on with the conversation of {when:%Y-%m-%d %H:%M}: /history shows it, /new starts anew."
             )
-        else:
-            self._conversation = _new_id()
 
     async def hear(self, text: str) -> bool:
         """Do what the user asks for, a command or a turn; tell whether it went well."""
@@ -104,12 +82,12 @@ class Chat:
                 case "/tools":
                     await self._show_tools()
                 case "/new":
-                    self._conversation = _new_id()
+                    self._conversation = None
                     self._screen.note("A new conversation.")
                 case command:
                     self._screen.problem(f"there is no command {command}: /help shows the commands")
                     return False
-        except AssistantKitError as error:
+        except (AssistantKitError, ServiceError) as error:
             self._screen.problem(str(error))
             return False
         return True
@@ -121,7 +99,10 @@ class Chat:
 
     async def _say(self, text: str) -> bool:
         with anyio.CancelScope() as self._turn:
-            async with self._assistant.stream(text, user=self._user, conversation=self._conversation) as run:
+            if self._conversation is None:
+                made = await anyio.to_thread.run_sync(self._conversations.create, self._user)
+                self._conversation = str(made.id)
+            async with self._assistant.stream(text, user=str(self._user), conversation=self._conversation) as run:
                 async for event in run:
                     self._screen.show(event)
             return True
@@ -129,12 +110,11 @@ class Chat:
         return False
 
     async def _show_history(self) -> None:
-        known = await self._assistant.conversations(user=self._user)
-        if any(info.conversation == self._conversation for info in known):
-            conversation = self._assistant.conversation(self._conversation, user=self._user)
-            self._screen.history(await conversation.history())
-        else:
+        if self._conversation is None:
             self._screen.note("Nothing has been said yet.")
+        else:
+            conversation = self._assistant.conversation(self._conversation, user=str(self._user))
+            self._screen.history(await conversation.history())
 
     async def _show_tools(self) -> None:
         for tool in await self._assistant.tools():
@@ -142,14 +122,14 @@ class Chat:
                 self._screen.line(f"{tool.name}: {tool.description.partition(chr(10))[0]}")
 
 
-def converse(settings: Settings, screen: Screen) -> bool:
+def converse(settings: Settings, database: Database, screen: Screen) -> bool:
     """Talk until the lines end; tell whether all went well. On a terminal that is for the reader to judge.
 
-    Raises AssistantKitError when it cannot start.
+    Raises AssistantKitError, ServiceError when it cannot start.
     """
-    assistant = make_assistant(settings)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(assistant):
-        chat = Chat(assistant, settings.user, screen)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_opened(settings, database)) as assistant:
+        user = UserService(database).named(settings.user)
+        chat = Chat(assistant, ConversationService(database), user, screen)
         portal.call(chat.start)
         typed = sys.stdin.isatty()
         if typed:
@@ -166,6 +146,20 @@ def converse(settings: Settings, screen: Screen) -> bool:
         if typed:
             screen.note("Goodbye.")
         return typed or not failures
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, database: Database) -> AsyncGenerator[Assistant[str]]:
+    """Open the assistant of the app, as the service does."""
+    store, state, model = make_store(database), make_state(database), make_model(settings)
+    tools = task_tools(TaskService(database))
+    async with AsyncExitStack() as stack:
+        for part in (store, state, model):
+            if part is not None:
+                stack.push_async_callback(part.aclose)
+        await store.open()
+        assistant = make_assistant(settings, store=store, state=state, tools=tools, model=model)
+        yield await stack.enter_async_context(assistant)
 
 
 def _handled(line: str, portal: BlockingPortal, chat: Chat, *, go_on: bool) -> bool:
@@ -227,10 +221,6 @@ def message_of(raw: bytes, where: str) -> str | Unreadable:
         text = raw.decode().strip()
     except UnicodeDecodeError as error:
         return Unreadable(f"{where} is no UTF-8 text (byte {error.start + 1}): it was not sent; write plain text")
-    if any(not char.isprintable() and char != "\t" for char in text):
+    if not is_plain(text):
         return Unreadable(f"{where} has control characters: it was not sent; write plain text")
     return text
-
-
-def _new_id() -> str:
-    return f"todo-{secrets.token_hex(8)}"

@@ -17,6 +17,7 @@ from assistant_kit.events import (
     ToolResult,
 )
 from assistant_kit.run.history import HistoryTurn
+from examples.todo_chatbot.services.texts import is_plain
 
 _SHORT = 100  # characters of arguments or results on a line
 _DIM, _RED, _BOLD, _PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
@@ -105,7 +106,7 @@ def standard_screen() -> Screen:
 
 def printable(text: str) -> str:
     """Replace control characters: nothing that a model or a tool says may steer the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+    return text if is_plain(text) else "".join(char if is_plain(char) else "\ufffd" for char in text)
 
 
 def _happening(event: TextRetracted | Retrying | Delayed | FellBack | ApprovalRequired | ContextCompacted) -> str:

@@ -67,13 +67,16 @@ class Advice:
         return meanings.get(code, (StoreError, "SQLite refused this; please report it"))
 
 
-def version_of(connection: Statements, path: str, *, application: int, newest: int) -> int:
-    """Return the version of the schema, 0 for an empty file. Raises StoreCorrupt, StoreTooNew."""
+def version_of(connection: Statements, path: str, *, application: int, newest: int, shared: bool = False) -> int:
+    """Return the version of the schema, 0 for an empty file. Raises StoreCorrupt, StoreTooNew.
+
+    With `shared`, also 0 for a file with tables of a program that has not marked it as its own.
+    """
     found, version, tables = connection.execute(
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
         " FROM pragma_application_id, pragma_user_version"
     ).fetchone()
-    if found != application and (found, version, tables) != (0, 0, 0):
+    if found != application and (found, version, 0 if shared else tables) != (0, 0, 0):
         raise StoreCorrupt(f"{path} is the database of another program: give another path. It was left as it is")
     if version > newest:
         raise StoreTooNew(path, found=version, supported=newest)

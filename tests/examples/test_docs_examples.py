@@ -149,7 +149,7 @@ raised: scripted: the answer was cut off
 
 
 ASKED_FOR = {"mcp_features", "mcp_oauth", "openai_agents"}
-"""Run elsewhere: with servers by tests/examples/test_mcp_pages.py, beside its SDK by tests/integrations/openai_agents."""
+"""Run elsewhere: with servers by test_mcp_pages.py, beside its SDK by tests/integrations/openai_agents."""
 
 
 def test_every_example_of_the_pages_is_run_here() -> None:

@@ -1,19 +1,28 @@
 """The todo demo as people run it: piped, on a terminal, with bad input, with a server that hangs, killed, restarted."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Event
 
+import httpx2
 import pytest
 
+from examples.todo_chatbot.database import Database, file_url
+from examples.todo_chatbot.services.conversation_service import ConversationService
+from examples.todo_chatbot.services.message_service import MessageService
 from examples.todo_chatbot.services.task_service import TaskService
+from examples.todo_chatbot.services.user_service import UserService
+from examples.todo_chatbot.settings import SettingsError, read_settings
 from tests.examples.terminal import CTRL_C, CTRL_D, Terminal
 from tests.openai_server import Answer, Behaviour, Call, Hang, OpenAIServer, Reply, Request
+from tests.services.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "examples.todo_chatbot")
@@ -51,7 +60,22 @@ def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def titles(data: Path, user: str = "local") -> list[str]:
-    return [f"{task.title}{' (done)' * task.done}" for task in TaskService(data / "tasks.db").list(user)]
+    database = Database(file_url(data / "todo.db"))
+    tasks = TaskService(database).list(UserService(database).named(user))
+    database.close()
+    return [f"{task.title}{' (done)' * task.done}" for task in tasks]
+
+
+def messages(data: Path) -> list[list[tuple[str, str]]]:
+    """What the message table holds of each conversation, the newest first."""
+    database = Database(file_url(data / "todo.db"))
+    user, kept = UserService(database).named("local"), MessageService(database)
+    said = [
+        [(one.role.value, one.content) for one in kept.list(user, conversation.id)]
+        for conversation in ConversationService(database).list(user)
+    ]
+    database.close()
+    return said
 
 
 def openai(server: OpenAIServer) -> Mapping[str, str]:
@@ -140,15 +164,28 @@ def test_a_data_folder_without_permission_is_one_clear_error(data: Path) -> None
     assert "TODO_DATA" in errors(done)[0]
 
 
-@pytest.mark.parametrize("name", ["tasks.db", "conversations.db"])
-def test_a_file_that_is_no_database_is_one_clear_error_and_stays_as_it_is(data: Path, name: str) -> None:
+def test_a_file_that_is_no_database_is_one_clear_error_and_stays_as_it_is(data: Path) -> None:
     data.mkdir()
-    (data / name).write_text("precious notes, " * 100)
+    (data / "todo.db").write_text("precious notes, " * 100)
     done = piped("add milk\n", data)
     assert done.returncode == 2
     assert len(errors(done)) == 1
-    assert name in done.stderr
-    assert (data / name).read_text() == "precious notes, " * 100
+    assert "todo.db" in done.stderr
+    assert (data / "todo.db").read_text() == "precious notes, " * 100
+
+
+def test_a_database_that_cannot_be_is_one_clear_error(data: Path) -> None:
+    done = piped("add milk\n", data, DATABASE_URL="sqlite:///missing/folder/todo.db")
+    assert done.returncode == 2
+    assert len(errors(done)) == 1
+
+
+def test_what_was_said_is_in_the_tables_of_the_app(data: Path) -> None:
+    piped("add milk\nadd tea\n/new\n/new\nthank you\n", data)
+    assert messages(data) == [
+        [("user", "thank you"), ("assistant", "You are welcome.")],
+        [("user", "add milk"), ("assistant", "Added: milk."), ("user", "add tea"), ("assistant", "Added: tea.")],
+    ]
 
 
 def test_output_that_cannot_be_written_ends_the_program_without_a_traceback(data: Path) -> None:
@@ -200,6 +237,26 @@ def test_a_model_of_a_compatible_server_answers_and_its_tools_are_the_real_ones(
     assert titles(data) == ["milk"]
 
 
+def test_the_service_starts_and_ends_with_ctrl_c(data: Path) -> None:
+    port = free_port()
+    with Terminal([*COMMAND, "--serve", "--port", str(port)], cwd=ROOT, env=environment(data)) as terminal:
+        terminal.see(f"Serving http://127.0.0.1:{port}")
+        assert answers(f"http://127.0.0.1:{port}/health")
+        terminal.press(CTRL_C)
+        assert terminal.end() == 0
+    assert (data / "todo.db").exists()
+
+
+def answers(url: str) -> bool:
+    """Ask until somebody answers, 20 seconds at most."""
+    end = time.monotonic() + 20.0
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx2.TransportError):
+            return httpx2.get(url, timeout=20).status_code == 200
+        time.sleep(0.05)
+    return False
+
+
 def test_a_model_can_be_told_its_temperature(data: Path) -> None:
     with OpenAIServer() as server:
         server.script([Answer("Yes.")])
@@ -216,13 +273,17 @@ def test_what_is_over_the_window_of_a_small_model_is_never_sent(data: Path) -> N
     assert len(errors(done)) == 1
 
 
+def test_a_setting_that_is_no_number_is_one_clear_error(data: Path) -> None:
+    done = piped("add milk\n", data, TODO_TEMPERATURE="warm")
+    assert done.returncode == 2
+    assert "TODO_TEMPERATURE" in errors(done)[0]
+
+
 @pytest.mark.parametrize("name", ["TODO_TEMPERATURE", "TODO_WINDOW"])
 @pytest.mark.parametrize("text", ["warm", "-1", "inf", "nan"])
-def test_a_setting_that_is_no_number_is_one_clear_error(data: Path, name: str, text: str) -> None:
-    done = piped("add milk\n", data, **{name: text})
-    assert done.returncode == 2
-    assert name in errors(done)[0]
-    assert not data.exists()
+def test_numbers_are_finite_and_not_negative(data: Path, name: str, text: str) -> None:
+    with pytest.raises(SettingsError):
+        read_settings({"TODO_DATA": str(data), name: text})
 
 
 def test_a_compatible_server_needs_the_name_of_a_model(data: Path) -> None:
@@ -238,14 +299,15 @@ def test_a_wrong_key_is_one_clear_error_a_message(data: Path) -> None:
     assert len(errors(done)) == 2
 
 
-def test_a_server_that_is_not_there_is_one_clear_error(data: Path) -> None:
+def test_a_server_that_is_not_there_leaves_basic_mode(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
     done = piped(
         "add milk\n", data, OPENAI_API_KEY="k", OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1", OPENAI_MODEL="m"
     )
-    assert done.returncode == 1
-    assert len(errors(done)) == 1
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Basic mode" in done.stdout
+    assert titles(data) == ["milk"]
 
 
 def interrupt_prompt(terminal: Terminal, sign: str) -> None:

@@ -5,36 +5,26 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from mcp.server import MCPServer
-from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from examples.todo_chatbot.mcp_server.config import Call, UserOf, request_key
+from examples.todo_chatbot.services.errors import DatabaseUnavailable, ServiceError
 from examples.todo_chatbot.services.task_service import (
     DESCRIPTION_LIMIT,
     TITLE_LIMIT,
     Status,
-    Task,
     TaskService,
-    TaskServiceError,
+    TaskView,
 )
-
-IDEMPOTENCY_KEY = "assistant-kit/idempotency-key"  # in the `_meta` of a call, the same when the call is repeated
 
 Title = Annotated[str, Field(description=f"What is to be done, up to {TITLE_LIMIT} characters")]
 Description = Annotated[str, Field(description=f"Details, up to {DESCRIPTION_LIMIT} characters")]
 TaskId = Annotated[int, Field(description="The id of the task, as list_tasks gives it")]
+Which = Annotated[Status, Field(description="Which tasks: all, only open ones, or only done ones")]
 
-
-class TaskView(BaseModel):
-    """A task as the model sees it."""
-
-    model_config = ConfigDict(from_attributes=True)
-    id: int
-    title: str
-    description: str
-    done: bool
-    created_at: str
+_UNREACHABLE = "the tasks cannot be reached now, and whether anything was changed is not known: try again later"
 
 
 class TaskList(BaseModel):
@@ -43,8 +33,8 @@ class TaskList(BaseModel):
     tasks: list[TaskView]
 
 
-def add_tools(server: MCPServer[Any], service: TaskService, user: str) -> None:
-    """Offer a user's tasks on an MCP server."""
+def add_tools(server: MCPServer[Any], tasks: TaskService, user_of: UserOf) -> None:
+    """Offer the tasks of whoever calls on an MCP server. The SDK runs each call in a worker thread."""
 
     def tool(*, read_only: bool = False, destructive: bool = False, idempotent: bool = True) -> Callable[..., Any]:
         hints = ToolAnnotations(
@@ -56,48 +46,39 @@ def add_tools(server: MCPServer[Any], service: TaskService, user: str) -> None:
         return server.tool(annotations=hints)
 
     @tool(idempotent=False)
-    def add_task(title: Title, context: Context[Any, Any], description: Description = "") -> TaskView:
+    def add_task(title: Title, call: Call, description: Description = "") -> TaskView:
         """Add a task to the user's list."""
         with _told():
-            return _view(service.add(user, title, description, request_key=_request_key(context)))
+            return tasks.add(user_of(call), title, description, request_key=request_key(call))
 
     @tool(read_only=True)
-    def list_tasks(
-        status: Annotated[Status, Field(description="Which tasks: all, only open ones, or only done ones")] = "all",
-    ) -> TaskList:
+    def list_tasks(call: Call, status: Which = "all") -> TaskList:
         """List the user's tasks with their ids."""
         with _told():
-            return TaskList(tasks=[_view(task) for task in service.list(user, status)])
+            return TaskList(tasks=list(tasks.list(user_of(call), status)))
 
     @tool()
-    def complete_task(task_id: TaskId) -> TaskView:
+    def complete_task(task_id: TaskId, call: Call) -> TaskView:
         """Mark a task as done."""
         with _told():
-            return _view(service.complete(user, task_id))
+            return tasks.complete(user_of(call), task_id, request_key=request_key(call))
 
     @tool(destructive=True)
-    def delete_task(task_id: TaskId) -> TaskView:
+    def delete_task(task_id: TaskId, call: Call) -> TaskView:
         """Delete a task for good. Returns the task that was deleted."""
         with _told():
-            return _view(service.delete(user, task_id))
+            return tasks.delete(user_of(call), task_id, request_key=request_key(call))
 
     @tool()
-    def update_task(task_id: TaskId, title: Title | None = None, description: Description | None = None) -> TaskView:
+    def update_task(
+        task_id: TaskId, call: Call, title: Title | None = None, description: Description | None = None
+    ) -> TaskView:
         """Change the title or the description of a task; what is not given stays."""
         with _told():
-            return _view(service.update(user, task_id, title=title, description=description))
+            key = request_key(call)
+            return tasks.update(user_of(call), task_id, title=title, description=description, request_key=key)
 
     del add_task, list_tasks, complete_task, delete_task, update_task  # the server has them
-
-
-def _view(task: Task) -> TaskView:
-    return TaskView.model_validate(task)
-
-
-def _request_key(context: Context[Any, Any]) -> str | None:
-    meta = context.request_context.meta
-    key = None if meta is None else meta.get(IDEMPOTENCY_KEY)
-    return key if isinstance(key, str) else None
 
 
 @contextmanager
@@ -105,5 +86,7 @@ def _told() -> Generator[None]:
     """Let the model read what is wrong; the SDK would keep other exceptions to itself."""
     try:
         yield
-    except TaskServiceError as error:
+    except DatabaseUnavailable as error:
+        raise ToolError(_UNREACHABLE) from error
+    except ServiceError as error:
         raise ToolError(str(error)) from error

@@ -1,1 +1,1 @@
-"""What the product does, without any assistant."""
+"""What the app does, apart from how it is asked: no service knows HTTP, MCP or the assistant."""

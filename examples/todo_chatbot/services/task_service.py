@@ -1,58 +1,32 @@
-"""The tasks of all users, in SQLite. A task of another user is the same as one that does not exist."""
+"""The one place where tasks are read and changed. A task of another user is the same as one that does not exist."""
 
-import sqlite3
-from collections.abc import Generator, Mapping
-from contextlib import closing, contextmanager
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal, TypeAlias
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlmodel import Session, col, delete, select
+
+from examples.todo_chatbot.database import Database
+from examples.todo_chatbot.models import Task, TaskRequest
+from examples.todo_chatbot.models.columns import is_id, now
+from examples.todo_chatbot.services.errors import Conflict, Invalid, NotFound
+from examples.todo_chatbot.services.texts import checked
 
 TITLE_LIMIT = 200  # characters
 DESCRIPTION_LIMIT = 2_000
-_LARGEST_ID = 2**63 - 1  # of SQLite
-_BUSY = 5.0  # seconds that a writer waits for another one
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS tasks (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    user_id TEXT NOT NULL,
-    title TEXT NOT NULL,
-    description TEXT NOT NULL,
-    done INTEGER NOT NULL DEFAULT 0,
-    created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL,
-    request_key TEXT,
-    UNIQUE (user_id, request_key)
-)
-"""
-_COLUMNS = "id, title, description, done, created_at, updated_at"
+KEY_LIMIT = 200
+KEPT = timedelta(days=2)  # how long a repeated key is known: longer than anybody repeats a call
 
 Status: TypeAlias = Literal["all", "open", "done"]
 
 
-class TaskServiceError(Exception):
-    """The root of what the task service raises; its text is for the user."""
-
-
-class TaskNotFound(TaskServiceError):
-    """This user has no such task."""
-
-    def __init__(self, task_id: int) -> None:
-        super().__init__(f"there is no task {task_id}")
-        self.task_id = task_id
-
-
-class InvalidTask(TaskServiceError):
-    """A task cannot be like that."""
-
-
-class TasksUnavailable(TaskServiceError):
-    """The database cannot be used."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One thing to do. Times are ISO 8601 in UTC."""
+class TaskView(BaseModel):
+    """A task as it is shown. Times are ISO 8601 in UTC."""
 
     id: int
     title: str
@@ -62,110 +36,146 @@ class Task:
     updated_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change as it was asked for: what stands for it under its key."""
+
+    what: str
+    arguments: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return sha256(json.dumps([self.what, self.arguments], sort_keys=True).encode()).hexdigest()
+
+
 class TaskService:
-    """The one place where tasks are read and changed. Each method is one transaction and may run in any thread."""
+    """Each method is one transaction and may run in any thread.
 
-    def __init__(self, database: Path) -> None:
-        """Open the database, made if there is none. Raises TasksUnavailable."""
+    With a `request_key` a change is made once for a user and key: the same call again gives the first answer and
+    changes nothing; another call under the key raises Conflict.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
         self._database = database
-        with self._connection() as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(_SCHEMA)
 
-    def add(self, user: str, title: str, description: str = "", *, request_key: str | None = None) -> Task:
-        """Add a task. The same `request_key` again gives the task that was added before."""
-        title, description, now = _title(title), _description(description), _now()
-        with self._connection() as db:
-            row = db.execute(
-                f"INSERT INTO tasks (user_id, title, description, created_at, updated_at, request_key)"  # noqa: S608  (constants)
-                f" VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (user_id, request_key) DO UPDATE SET done = done"
-                f" RETURNING {_COLUMNS}",
-                (user, title, description, now, now, request_key),
-            ).fetchone()
-        return _task(row)
+    def add(self, user: UUID, title: str, description: str = "", *, request_key: str | None = None) -> TaskView:
+        """Add a task. Raises Invalid, Conflict."""
+        title, description = _title(title), _description(description)
 
-    def list(self, user: str, status: Status = "all") -> tuple[Task, ...]:
+        def make(session: Session) -> TaskView:
+            task = Task(user_id=user, title=title, description=description)
+            session.add(task)
+            session.flush()
+            return _view(task)
+
+        return self._once(user, request_key, _Change("add", {"title": title, "description": description}), make)
+
+    def list(self, user: UUID, status: Status = "all") -> tuple[TaskView, ...]:
         """Return a user's tasks, the oldest first."""
-        condition = {"all": "", "open": " AND NOT done", "done": " AND done"}[status]
-        with self._connection() as db:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM tasks WHERE user_id = ?{condition} ORDER BY id", (user,))  # noqa: S608  (constants)
-            return tuple(_task(row) for row in rows)
+        query = select(Task).where(Task.user_id == user).order_by(col(Task.id))
+        if status != "all":
+            query = query.where(col(Task.done) == (status == "done"))
+        with self._database.reading() as session:
+            return tuple(_view(task) for task in session.exec(query))
 
-    def complete(self, user: str, task_id: int) -> Task:
-        """Mark a task as done. Raises TaskNotFound."""
-        return self._change(user, task_id, {"done": 1})
+    def get(self, user: UUID, task_id: int) -> TaskView:
+        """Return a task. Raises NotFound."""
+        with self._database.reading() as session:
+            return _view(_task(session, user, task_id))
 
-    def update(self, user: str, task_id: int, *, title: str | None = None, description: str | None = None) -> Task:
-        """Change what is given and leave the rest. Raises TaskNotFound, InvalidTask."""
-        changes = {} if title is None else {"title": _title(title)}
+    def complete(self, user: UUID, task_id: int, *, done: bool = True, request_key: str | None = None) -> TaskView:
+        """Mark a task as done, or as open again. Raises NotFound, Conflict."""
+        return self._changed(user, task_id, {"done": done}, request_key)
+
+    def update(
+        self,
+        user: UUID,
+        task_id: int,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        done: bool | None = None,
+        request_key: str | None = None,
+    ) -> TaskView:
+        """Change what is given and leave the rest. Raises NotFound, Invalid, Conflict."""
+        changes: dict[str, Any] = {} if title is None else {"title": _title(title)}
         if description is not None:
             changes["description"] = _description(description)
+        if done is not None:
+            changes["done"] = done
         if not changes:
-            raise InvalidTask("nothing to change: give a new title or a new description")
-        return self._change(user, task_id, changes)
+            raise Invalid("nothing to change: give a new title or a new description")
+        return self._changed(user, task_id, changes, request_key)
 
-    def delete(self, user: str, task_id: int) -> Task:
-        """Delete a task and return what it was. Raises TaskNotFound."""
-        with self._connection() as db:
-            row = db.execute(
-                f"DELETE FROM tasks WHERE user_id = ? AND id = ? RETURNING {_COLUMNS}",  # noqa: S608  (constants)
-                (user, _storable(task_id)),
-            ).fetchone()
-        if row is None:
-            raise TaskNotFound(task_id)
-        return _task(row)
+    def delete(self, user: UUID, task_id: int, *, request_key: str | None = None) -> TaskView:
+        """Delete a task and return what it was. Raises NotFound, Conflict."""
 
-    def _change(self, user: str, task_id: int, changes: Mapping[str, str | int]) -> Task:
-        assignments = ", ".join(f"{column} = ?" for column in (*changes, "updated_at"))
-        with self._connection() as db:
-            row = db.execute(
-                f"UPDATE tasks SET {assignments} WHERE user_id = ? AND id = ? RETURNING {_COLUMNS}",  # noqa: S608  (constants)
-                (*changes.values(), _now(), user, _storable(task_id)),
-            ).fetchone()
-        if row is None:
-            raise TaskNotFound(task_id)
-        return _task(row)
+        def make(session: Session) -> TaskView:
+            task = _task(session, user, task_id, change=True)
+            session.delete(task)
+            return _view(task)
 
-    @contextmanager
-    def _connection(self) -> Generator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._database, timeout=_BUSY)) as db, db:
-                yield db
-        except sqlite3.Error as error:
-            raise TasksUnavailable(f"the task database {self._database} cannot be used: {error}") from error
+        return self._once(user, request_key, _Change("delete", {"id": task_id}), make)
+
+    def _changed(self, user: UUID, task_id: int, changes: dict[str, Any], request_key: str | None) -> TaskView:
+        def make(session: Session) -> TaskView:
+            task = _task(session, user, task_id, change=True)
+            task.sqlmodel_update({**changes, "updated_at": now()})
+            session.add(task)
+            return _view(task)
+
+        return self._once(user, request_key, _Change("change", {"id": task_id, **changes}), make)
+
+    def _once(
+        self, user: UUID, request_key: str | None, change: _Change, make: Callable[[Session], TaskView]
+    ) -> TaskView:
+        """Make a change in one transaction with the note that it was made."""
+        if request_key is None:
+            with self._database.writing() as session:
+                return make(session)
+        key = checked(request_key, "idempotency key", KEY_LIMIT)
+        with self._database.writing() as session:
+            self._database.lock(session, f"task_request/{user}/{key}")
+            known = session.get(TaskRequest, (user, key))
+            if known is not None:
+                if known.digest != change.digest:
+                    raise Conflict("this idempotency key belongs to another change: give a new one")
+                return TaskView.model_validate_json(known.result)
+            session.exec(
+                delete(TaskRequest).where(col(TaskRequest.user_id) == user, col(TaskRequest.created_at) < now() - KEPT)
+            )
+            view = make(session)
+            session.add(TaskRequest(user_id=user, request_key=key, digest=change.digest, result=view.model_dump_json()))
+            return view
+
+
+def _task(session: Session, user: UUID, task_id: int, *, change: bool = False) -> Task:
+    query = select(Task).where(Task.id == task_id, Task.user_id == user)
+    task = session.exec(query.with_for_update() if change else query).first() if is_id(task_id) else None
+    if task is None:
+        raise NotFound(f"there is no task {task_id}")
+    return task
+
+
+def _view(task: Task) -> TaskView:
+    assert task.id is not None  # noqa: S101  (it is stored)
+    return TaskView(
+        id=task.id,
+        title=task.title,
+        description=task.description,
+        done=task.done,
+        created_at=task.created_at.isoformat(timespec="seconds"),
+        updated_at=task.updated_at.isoformat(timespec="seconds"),
+    )
 
 
 def _title(text: str) -> str:
     title = " ".join(text.split())
     if not title:
-        raise InvalidTask("a task needs a title")
-    return _text(title, "title", TITLE_LIMIT)
+        raise Invalid("a task needs a title")
+    return checked(title, "title", TITLE_LIMIT)
 
 
 def _description(text: str) -> str:
-    return _text(text.strip(), "description", DESCRIPTION_LIMIT)
-
-
-def _text(text: str, what: str, limit: int) -> str:
-    if len(text) > limit:
-        raise InvalidTask(f"the {what} has {len(text)} characters and may have {limit}: shorten it")
-    if any(not char.isprintable() and char not in "\n\t" for char in text):
-        raise InvalidTask(f"the {what} contains characters that cannot be shown: leave them out")
-    return text
-
-
-def _storable(task_id: int) -> int:
-    if not 0 < task_id <= _LARGEST_ID:
-        raise TaskNotFound(task_id)
-    return task_id
-
-
-def _task(row: tuple[int, str, str, int, str, str]) -> Task:
-    number, title, description, done, created_at, updated_at = row
-    return Task(
-        id=number, title=title, description=description, done=bool(done), created_at=created_at, updated_at=updated_at
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return checked(text.replace("\r\n", "\n").strip(), "description", DESCRIPTION_LIMIT)

@@ -45,8 +45,7 @@ TABLES = """
 async def test_messages_are_saved_with_the_turns_and_deleted_after_them(tmp_path: Path) -> None:
     app_db = tmp_path / "app.db"
     # --8<-- [start:open]
-    store = ProjectedStore(SQLiteStore(app_db), save_messages)
-    await store.open()  # before the application's own tables are made
+    store = ProjectedStore(SQLiteStore(app_db, shared=True), save_messages)
     # --8<-- [end:open]
     model = ScriptedModel(["Hello, Ann!", "Fine.", "Here."])
     with closing(sqlite3.connect(app_db)) as database:

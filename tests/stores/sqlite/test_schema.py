@@ -92,15 +92,52 @@ async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, conte
     ids=["tables", "application", "version", "all"],
 )
 async def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path, statements: list[str]) -> None:
+    await refused(tmp_path, statements)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE task (id)", "CREATE TABLE Conversations (id)"],
+        ["CREATE TABLE t (x)", "CREATE VIEW audit AS SELECT x FROM t"],
+        ["CREATE TABLE t (x)", "PRAGMA application_id = 7"],
+        ["CREATE TABLE t (x)", "PRAGMA user_version = 1"],
+    ],
+    ids=["table", "view", "application", "version"],
+)
+async def test_a_shared_file_is_refused_where_it_is_marked_or_has_tables_of_our_names(
+    tmp_path: Path, statements: list[str]
+) -> None:
+    await refused(tmp_path, statements, shared=True)
+
+
+async def test_a_shared_file_may_have_tables_of_the_application_before_and_after(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    run_sql(path, "CREATE TABLE task (title)", "INSERT INTO task VALUES ('milk')")
+    store = SQLiteStore(path, shared=True)
+    await store.for_user("u").claim("c", owner="w", ttl=60)
+    await store.aclose()
+    run_sql(path, "CREATE TABLE message (content)", "INSERT INTO message SELECT title FROM task")
+    again = SQLiteStore(path)  # it is marked as ours now
+    assert [info.conversation for info in await again.for_user("u").conversations()] == ["c"]
+    await again.aclose()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT content FROM message").fetchall() == [("milk",)]
+
+
+async def refused(tmp_path: Path, statements: list[str], *, shared: bool = False) -> None:
     path = tmp_path / "theirs.db"
     run_sql(path, *statements)
     before = path.read_bytes()
+    store = SQLiteStore(path, shared=shared)
 
     with pytest.raises(StoreCorrupt):
-        await use(path)
+        await store.open()
 
+    await store.aclose()
     assert path.read_bytes() == before
     assert names(tmp_path) == ["theirs.db"]
+
 
 
 async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

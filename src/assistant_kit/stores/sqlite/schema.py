@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypeVar
 
+from assistant_kit.errors import StoreCorrupt
 from assistant_kit.sqlite_file import switch_to_wal, version_of
 
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
@@ -114,11 +115,15 @@ C = TypeVar("C", bound=sqlite3.Connection)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How each connection to a file is set up. `audit` turns the audit log on, and nothing turns it off."""
+    """How each connection to a file is set up. `audit` turns the audit log on, and nothing turns it off.
+
+    A file is `shared` with the tables of the application.
+    """
 
     synchronous: Synchronous = "FULL"
     busy_timeout: float = 20.0
     audit: bool = False
+    shared: bool = False
 
 
 def open_connection(path: str, setup: Setup, factory: type[C] = sqlite3.Connection) -> C:
@@ -139,9 +144,9 @@ def open_connection(path: str, setup: Setup, factory: type[C] = sqlite3.Connecti
 
 def prepare(connection: sqlite3.Connection, path: str, setup: Setup) -> None:
     """Make a connection to the file `path` ready for use. Raises as `open_connection`."""
-    if _version(connection, path) < len(MIGRATIONS):
+    if _version(connection, path, setup) < len(MIGRATIONS):
         switch_to_wal(connection, setup.busy_timeout)
-        _migrate(connection, path)
+        _migrate(connection, path, setup)
     connection.execute(f"PRAGMA synchronous = {setup.synchronous}")
     # What is deleted is overwritten with zeros. It does not find all of it: `erasure` does.
     connection.execute("PRAGMA secure_delete = ON")
@@ -149,14 +154,23 @@ def prepare(connection: sqlite3.Connection, path: str, setup: Setup) -> None:
         connection.execute("UPDATE store SET audit = 1")
 
 
-def _version(connection: sqlite3.Connection, path: str) -> int:
-    return version_of(connection, path, application=APPLICATION_ID, newest=len(MIGRATIONS))
+def _version(connection: sqlite3.Connection, path: str, setup: Setup) -> int:
+    newest = len(MIGRATIONS)
+    version = version_of(connection, path, application=APPLICATION_ID, newest=newest, shared=setup.shared)
+    if version == 0 and setup.shared:
+        names = connection.execute("SELECT lower(name) FROM sqlite_schema").fetchall()
+        if taken := sorted(TABLES.intersection(name for (name,) in names)):
+            raise StoreCorrupt(
+                f"{path} has tables of the application with names that journals need ({', '.join(taken)}): "
+                "give another path. It was left as it is"
+            )
+    return version
 
 
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
+def _migrate(connection: sqlite3.Connection, path: str, setup: Setup) -> None:
     """Bring the schema to the newest version, in one transaction. Another process may have done so meanwhile."""
     connection.execute("BEGIN IMMEDIATE")  # undone by closing the connection if any of this fails
-    for step in MIGRATIONS[_version(connection, path) :]:
+    for step in MIGRATIONS[_version(connection, path, setup) :]:
         for statement in step:
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

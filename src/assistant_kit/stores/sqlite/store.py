@@ -25,7 +25,8 @@ class SQLiteStore:
     `synchronous`: with FULL an acknowledged write survives a power cut; with NORMAL it survives the death of the
     process only, and a write costs less. `busy_timeout` is how many seconds to wait while another process writes.
     With `audit`, writes add links to the users' audit chains, from now on and for whoever opens the file later.
-    `clock` returns seconds since 1970; leases end by it.
+    `shared`: tables of the application may be in the file, and may have been there first; without, such a file is
+    refused. `clock` returns seconds since 1970; leases end by it.
 
     Event loops and threads may share a store. Raises ConfigurationError for a path that is none.
     """
@@ -37,6 +38,7 @@ class SQLiteStore:
         synchronous: Synchronous = "FULL",
         busy_timeout: float = 20.0,
         audit: bool = False,
+        shared: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         name = os.fspath(path)
@@ -45,7 +47,8 @@ class SQLiteStore:
                 f"{name!r} is no path of a file: for journals that end with the process use 'memory:'"
             )
         self._clock = Clock(clock)
-        self._file = JournalFile(name, Setup(synchronous=synchronous, busy_timeout=busy_timeout, audit=audit))
+        setup = Setup(synchronous=synchronous, busy_timeout=busy_timeout, audit=audit, shared=shared)
+        self._file = JournalFile(name, setup)
 
     @classmethod
     def from_address(cls, address: str) -> Self:

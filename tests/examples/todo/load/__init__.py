@@ -1,0 +1,1 @@
+"""Many users at once, on two processes of the todo service and one Postgres."""
