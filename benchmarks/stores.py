@@ -18,9 +18,11 @@ import anyio
 
 from assistant_kit import Assistant
 from assistant_kit.protocols.store import Store
+from assistant_kit.stores.projected import ProjectedStore
 from benchmarks.measure import Ratio, ratio
 from benchmarks.store_peers import PEERS, measure_peers, peers_python, peers_table
 from benchmarks.store_places import opened_stores
+from benchmarks.store_rows import PROJECTIONS
 from benchmarks.store_turns import assistant_on, fill, play
 
 DESCRIPTION = """\
@@ -30,6 +32,7 @@ Postgres and Redis is on disk before it is acknowledged. Peers take turns within
 
 stores  a plain turn and a turn of one tool call (effect `once`), each in a new conversation, on every store
 length  a plain turn at turn 10, 1,000 and 100,000 of one conversation, its window full each time
+projected  a plain turn with a row of the application for each record (ProjectedStore), beside one without
 group   turns per second with 1, 10 and 100 concurrent conversations
 peers   400 turns of one conversation beside openai-agents' SQLiteSession and LangGraph's AsyncSqliteSaver, all of the
         conversation in each request; they are installed with pip in an environment of their own (BENCH_PEERS)
@@ -37,11 +40,12 @@ peers   400 turns of one conversation beside openai-agents' SQLiteSession and La
 The last line:
   sqlite_ratio postgres_ratio redis_ratio   CPU of the turn with a tool call, over the same on memory:
   flat_sqlite flat_postgres                 CPU of a turn at 10, 1,000, 100,000: the highest over the lowest
+  projected_sqlite projected_postgres       CPU of a plain turn with rows of the application, over one without
   group_sqlite_100 group_postgres_100       turns per second of 100 concurrent conversations, over those of one
   agents_ratio langgraph_ratio              CPU of assistant_kit over theirs at turn 400, both on SQLite
   seconds                                   of the measurements: 254 on two cores that had much else to do
 """
-PARTS = ("stores", "length", "group", "peers")
+PARTS = ("stores", "length", "projected", "group", "peers")
 LENGTHS = (10, 1_000, 100_000)
 CROWDS: Mapping[int, int] = {1: 60, 10: 200, 100: 600}
 """Turns that are measured with so many conversations at once."""
@@ -152,6 +156,33 @@ async def _again(assistant: Assistant[str], conversation: str, turns: int) -> No
         await play(assistant, conversation)
 
 
+async def measure_projected(stores: Mapping[str, Store], repeats: int) -> dict[str, float]:
+    """Part `projected`."""
+    found: dict[str, float] = {}
+    names = (f"projected-{number}" for number in count())
+
+    async def some(assistant: Assistant[str]) -> None:
+        for _ in range(_TURNS):
+            await play(assistant, next(names))
+
+    print("plain turn with a row of the application for each record: milliseconds, and times one without rows")
+    print(f"  {'store':14}{'CPU':>9}{'ratio':>9}{'min-max':>14}{'wall':>9}{'ratio':>9}")
+    for name, projection in PROJECTIONS.items():
+        pair = {"plain": assistant_on(stores[name]), "rows": assistant_on(ProjectedStore(stores[name], projection))}
+        times = {kind: Times() for kind in pair}
+        for repeat in range(2 * repeats + 1):
+            for kind in rotated(list(pair), repeat):
+                kept = times[kind] if repeat else Times()  # the first one warms up
+                await timed(partial(some, pair[kind]), _TURNS, kept)
+        plain, rows = times["plain"], times["rows"]
+        cpu = f"{_milliseconds(rows.cpu)}{_spread(ratio(rows.cpu, plain.cpu))}"
+        wall = f"{_milliseconds(rows.wall)}{ratio(rows.wall, plain.wall).median:9.2f}"
+        print(f"  {name:14}{cpu}{wall}", flush=True)
+        found[f"projected_{name}"] = ratio(rows.cpu, plain.cpu).median
+    print()
+    return found
+
+
 async def measure_group(stores: Mapping[str, Store], repeats: int) -> dict[str, float]:
     """Part `group`."""
     found: dict[str, float] = {}
@@ -194,6 +225,8 @@ async def measure_all(parts: Sequence[str], options: argparse.Namespace) -> dict
             if "length" in parts:
                 lengths = [length for length in LENGTHS if length <= options.longest]
                 found |= await measure_length(stores, options.repeats, lengths)
+            if "projected" in parts:
+                found |= await measure_projected(stores, options.repeats)
             if "group" in parts:
                 found |= await measure_group(stores, max(2, options.repeats // 3))
     return found

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a file that is run by its 
 from assistant_kit import AssistantKitError, CannotFit, DeadlineExceeded, ModelError, OutputInvalid, StepLimitExceeded
 from assistant_kit.events import Event
 from examples.todo_chatbot.chat import converse
+from examples.todo_chatbot.database import Database
 from examples.todo_chatbot.screen import Screen
 from examples.todo_chatbot.settings import read_settings
 
@@ -74,11 +75,13 @@ def main() -> int:
     if "--answers" in sys.argv[1:]:
         return 0 if answers(os.environ["OPENAI_BASE_URL"]) else 1
     settings, screen = read_settings(os.environ), CountingScreen()
+    database = Database(settings.database_url)
+    database.migrate()
     began = time.monotonic()
     for run in range(1, RUNS + 1):
         screen.line(f"--- run {run}: {settings.remark}")
         with SAMPLE.open() as sys.stdin:
-            converse(settings, screen)
+            converse(settings, database, screen)
     counted = screen.counted
     turns = RUNS * len([line for line in SAMPLE.read_text().splitlines() if line.strip()])
     counted["faults"] += turns - counted["completed"] - counted["errors"]

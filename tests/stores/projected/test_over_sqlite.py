@@ -167,3 +167,19 @@ async def test_a_claim_that_is_cancelled_anywhere_leaves_no_lease_and_rows_as_th
         assert rows == await journal_of(user, "u", conversation)
 
     assert step > 3
+
+
+async def test_one_connection_serves_one_write_after_another(opened: Open) -> None:
+    changes: list[int] = []
+
+    def count(connection: sqlite3.Connection, written: Projected) -> None:
+        changes.append(connection.total_changes)
+        into_sqlite(connection, written)
+
+    user = opened(count).for_user("u")
+    lease = await user.claim("c", owner="w", ttl=60, begin=new("t1"))
+    for at in range(1, 4):
+        await user.append(writing(lease, at, f"r{at}"))
+
+    assert changes[0] == 0
+    assert changes[1:] == sorted({*changes[1:]} - {0})

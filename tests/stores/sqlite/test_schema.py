@@ -139,7 +139,6 @@ async def refused(tmp_path: Path, statements: list[str], *, shared: bool = False
     assert names(tmp_path) == ["theirs.db"]
 
 
-
 async def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "chat.db").touch()
 

@@ -1,5 +1,8 @@
 """A schema in use: its connections, its statements, and whether it keeps an audit log."""
 
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -11,6 +14,7 @@ from assistant_kit.stores.postgres.lanes import Call, Lanes
 from assistant_kit.stores.postgres.migrations import prepare
 from assistant_kit.stores.postgres.server import Server
 from assistant_kit.stores.postgres.statements import Statements
+from assistant_kit.stores.postgres.transaction import Lending, Loan
 
 EVERYTHING: Final = 2**31 - 1
 """The largest integer of Postgres: beyond all records."""
@@ -43,7 +47,6 @@ class Database:
     """A schema on a server, connected to when it is first used."""
 
     def __init__(self, server: Server, schema: Schema, *, connections: int) -> None:
-        self.server: Server = server
         self.statements: Statements = Statements(schema.name)
         self.audit: Audit = Audit(is_kept=schema.audit)
         # Nothing that a thread keeps may lead back here: a store that was dropped ends its threads.
@@ -53,10 +56,27 @@ class Database:
             lock_chains=self.statements["lock_chains"],
             prepare=partial(_prepare, server, schema, self.audit),
         )
+        self._lending = Lending(server, most=connections // 2)
+        self._opened_in: int | None = None
 
     async def open(self) -> None:
         """Connect, and see that all is there. Raises StoreError, StoreVolatile."""
         await self.lanes.write(Call(lambda link: link.execute(b"SELECT 1")))
+
+    @asynccontextmanager
+    async def loan(self) -> AsyncGenerator[Loan]:
+        """Lend a connection for one transaction. Raises StoreError, StoreVolatile."""
+        if self._opened_in != os.getpid():  # what was closed or forked says so
+            await self.open()
+            self._opened_in = os.getpid()
+        async with self._lending.loan() as loan:
+            yield loan
+
+    async def aclose(self) -> None:
+        """Do what still waits, and close all connections. A second call does nothing."""
+        self._opened_in = None
+        self._lending.close()
+        await self.lanes.aclose()
 
     async def read(self, function: str, *values: Any) -> list[TupleRow]:
         """Call a function that only reads, and return its rows. Raises StoreError, StoreVolatile."""

@@ -36,7 +36,6 @@ from assistant_kit.stores.postgres.database import EVERYTHING, Database, integer
 from assistant_kit.stores.postgres.lanes import Call
 from assistant_kit.stores.postgres.link import Link
 from assistant_kit.stores.postgres.server import Cursor
-from assistant_kit.stores.postgres.transaction import in_thread, transaction
 from assistant_kit.stores.postgres.values import blobs, integers, texts
 
 _LEAST_WAIT: Final = 0.001  # seconds: a lease that ends just now
@@ -93,25 +92,21 @@ class PostgresJournals:
         A repeated write undoes what its work did: the first one has done it. Raises LeaseLost, ConversationConflict,
         InputError, and what `work` raises.
         """
-        await self._database.open()
-        server = self._database.server
-        async with transaction(server) as connection:
-            write = await work(connection)
+        async with self._database.loan() as loan:
+            write = await work(loan.lent())
             check_transaction(lease, write)
-            status, found = await in_thread(server, partial(self._append_and_commit, connection, write))
+            status, found = await loan.finish(partial(self._append_by, write))
         _check_appended(write, status, found)
 
-    def _append_and_commit(self, connection: Session, write: Append) -> TupleRow:
-        """Append in the transaction of `connection`, and end it; the rest is for the caller to refuse."""
+    def _append_by(self, write: Append, connection: Session) -> TupleRow:
+        """Append in the transaction of `connection`, and return what came of it."""
         statement = self._database.statements["append"]
         note = noted(write) if self._database.audit.is_kept else None
         values = (self._user, *_values(write), *_triple(note))
         (answer,) = connection.execute(statement, values, binary=True).fetchall()
         if answer[0] == "audit":
             self._database.audit.is_kept = True
-            return self._append_and_commit(connection, write)
-        if answer[0] == "done":
-            connection.commit()
+            return self._append_by(write, connection)
         return answer
 
     async def read(

@@ -23,11 +23,8 @@ from assistant_kit.stores.postgres.values import Array, ArrayDumper
 Cursor: TypeAlias = psycopg.Cursor[TupleRow]
 
 _SETTINGS: Final = """
-    SELECT current_setting('fsync'), coalesce(current_setting('assistant_kit.volatile', true), ''),
-        current_setting('server_encoding'), current_setting('transaction_read_only'),
-        CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END,
-        CASE WHEN current_setting('server_version_num')::integer >= 170000
-            THEN set_config('transaction_timeout', %s, false) END
+    current_setting('fsync'), coalesce(current_setting('assistant_kit.volatile', true), ''),
+    current_setting('server_encoding'), current_setting('transaction_read_only')
 """
 
 
@@ -104,11 +101,20 @@ class Server:
 
     def _check(self, connection: Session, *, writes: bool, transaction: float) -> None:
         check_version(self.place, connection.info.server_version)
-        times = [str(milliseconds(transaction))]
-        fsync, volatile, encoding, read_only, *_ = one_row(connection, _SETTINGS, times)
+        settings = f"SELECT {_SETTINGS}, {lasting(transaction)}"
+        fsync, volatile, encoding, read_only, *_ = one_row(connection, settings)
         check_settings(
             self.place, fsync=fsync, volatile=volatile, encoding=encoding, read_only=read_only, writes=writes
         )
+
+
+def lasting(transaction: float) -> str:
+    """Return the columns that make a session keep what it acknowledges, and its transactions last so many seconds."""
+    return f"""
+        CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END,
+        CASE WHEN current_setting('server_version_num')::integer >= 170000
+            THEN set_config('transaction_timeout', '{milliseconds(transaction)}', false) END
+    """
 
 
 def limit(*settings: str, seconds: float) -> bytes:

@@ -18,9 +18,10 @@ _LEAST: Final = 2  # connections: one to write, one to read
 class PostgresStore:
     """Journals in a schema of their own in the database that `url` names; both are used from the first use on.
 
-    `connections` is how many are kept open at most, half of them for writes; each `transact` takes one more while it
-    lasts. `audit` begins an audit log, which stays on. With `migrate=False` the schema must be there and up to date:
-    `sql` returns what makes it. `timeouts` is how long things may take.
+    `connections` is how many are kept open at most, half of them for writes. Each `transact` takes one more while it
+    lasts; half as many as `connections` are kept for those to come. `audit` begins an audit log, which stays on. With
+    `migrate=False` the schema must be there and up to date: `sql` returns what makes it. `timeouts` is how long things
+    may take.
 
     Event loops and threads may share a store. Raises ConfigurationError for an address that cannot be read.
     """
@@ -86,4 +87,4 @@ class PostgresStore:
 
     async def aclose(self) -> None:
         """Do what still waits, close the connections, end the threads. A second call does nothing."""
-        await self._database.lanes.aclose()
+        await self._database.aclose()

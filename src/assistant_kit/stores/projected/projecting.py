@@ -36,8 +36,10 @@ class Projecting:
             if isinstance(connection, dict):  # of the store in memory: it waits for nothing
                 self._projection(connection, written)
             else:
+                # The thread takes it, and so has nothing in hand when it is done: such a connection is lent again.
+                handed = [connection]
                 # Not among the threads of tools, all of which may wait for this very write.
-                await to_thread.run_sync(self._projection, connection, written, limiter=CapacityLimiter(1))
+                await to_thread.run_sync(lambda: self._projection(handed.pop(), written), limiter=CapacityLimiter(1))
         except Exception as error:
             raise ProjectionFailed(self.name, conversation, type(error).__qualname__) from error
 

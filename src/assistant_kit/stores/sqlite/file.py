@@ -14,7 +14,7 @@ from anyio import CancelScope
 from assistant_kit.errors import StoreError, StoreUnavailable
 from assistant_kit.sqlite_file import FOREIGN
 from assistant_kit.stores.sqlite.failures import ADVICE
-from assistant_kit.stores.sqlite.lending import LentConnection, Loan
+from assistant_kit.stores.sqlite.lending import Lender, LentConnection, Loan
 from assistant_kit.stores.sqlite.place import Opened, Place
 from assistant_kit.stores.sqlite.schema import Setup, open_connection
 from assistant_kit.worker_thread import Duties, Ended, Group, Job, Worker
@@ -49,7 +49,9 @@ class JournalFile:
         # Reads have a connection of their own: in WAL mode they wait for no write and no disk.
         self._reader = Worker("sqlite-reader", _duties(Opened(place, connect), _answer))
         # A transaction waits for its borrower, and no other write must be kept from its acknowledgement by that.
-        self._lender = Worker("sqlite-lender", Duties(connect=_nothing, perform=_serve, close=_leave, breaks=()))
+        lending = Opened(place, lambda path: open_connection(path, setup, LentConnection))
+        duties = Duties(connect=partial(Lender, lending), perform=_serve, close=Lender.close, breaks=())
+        self._lender = Worker("sqlite-lender", duties)
         for worker in (self._reader, self._writer, self._lender):
             weakref.finalize(self, worker.end).atexit = False
 
@@ -76,18 +78,19 @@ class JournalFile:
         undone; once `work` has returned, cancellation comes too late. Raises StoreError, and what both raise.
         """
         self._refuse_borrowers()
-        opened = Opened(self._place, lambda path: open_connection(path, self._setup, LentConnection))
-        loan = Loan(opened.connect, self._place.turn, finish)
-        job = Job(partial(_serve_loan, loan, opened))
+        loan = Loan(self._place.turn, finish)
+        job = Job(partial(_serve_loan, loan))
         self._submit(self._lender, job)
         try:
             connection = await loan.borrow()
             if connection is not None:
                 mark = _borrowed.set(loan)
                 try:
-                    loan.give_back(await work(connection))
+                    write = await work(connection)
                 finally:
                     _borrowed.reset(mark)
+                    del connection  # what nobody has in hand is lent again
+                loan.give_back(write)
         finally:
             loan.give_back(None)
         with CancelScope(shield=True):  # it is decided, and a commit waits for nothing but the disk
@@ -192,29 +195,23 @@ def _answer(connection: sqlite3.Connection, group: Group[sqlite3.Connection]) ->
             job.fail(error)
 
 
-def _nothing() -> None:
-    """Stand in for a connection: each job of the lender opens its own."""
-
-
-def _leave(_: None) -> None:
-    """Nothing is open between jobs."""
-
-
-def _serve(_: None, group: Group[None]) -> None:
+def _serve(lender: Lender, group: Group[Lender]) -> None:
     """Run jobs one after another."""
     for job in group:
         try:
-            job.run(None)
+            job.run(lender)
         except Exception as error:  # noqa: BLE001  (it belongs to the task that waits)
             job.fail(error)
 
 
-def _serve_loan(loan: Loan[Any], opened: Opened[LentConnection], _: None) -> None:
-    loan.serve()
-    opened.check()
+def _serve_loan(loan: Loan[Any], lender: Lender) -> None:
+    loan.serve(lender)
+    lender.check()
 
 
-def _act_apart(turn: Lock, opened: Opened[sqlite3.Connection], action: Callable[[sqlite3.Connection], T], _: None) -> T:
+def _act_apart(
+    turn: Lock, opened: Opened[sqlite3.Connection], action: Callable[[sqlite3.Connection], T], _: Lender
+) -> T:
     with turn, closing(opened.connect()) as connection:
         result = action(connection)
     opened.check()

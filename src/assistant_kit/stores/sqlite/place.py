@@ -38,7 +38,7 @@ class Place:
 
 
 class Opened(Generic[C]):
-    """What one thread, or one transaction, has open of a place."""
+    """What one thread has open of a place."""
 
     def __init__(self, place: Place, open_file: Callable[[str], C]) -> None:
         self._place = place
@@ -58,11 +58,15 @@ class Opened(Generic[C]):
         self._identity = place.identity()
         return connection
 
+    def stands(self) -> bool:
+        """Tell whether what is open stands at the path."""
+        return self._place.identity() == self._identity
+
     def check(self) -> None:
         """See that what is open stands at the path. Raises StoreUnavailable.
 
         SQLite would go on to write to a file that nobody can find any more. So this is asked after each write, before
         it is acknowledged: https://sqlite.org/howtocorrupt.html
         """
-        if self._place.identity() != self._identity:
+        if not self.stands():
             raise self._place.gone()
