@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import assistant_kit  # its names are loaded when they are used: without a language model its client is not needed
 from assistant_kit import (
     Assistant,
     CircuitBreaker,
     Fallback,
     LeaseSettings,
-    OpenAI,
     Policies,
     PostgresState,
     PostgresStore,
@@ -104,7 +104,7 @@ def make_state(database: Database) -> SharedState:
 
 def make_model(settings: Settings) -> Model | None:
     """Return the language model; None where the rule-based model answers. Raises UnknownModel."""
-    return None if settings.model is None else OpenAI(settings.model.removeprefix("openai:"))
+    return None if settings.model is None else assistant_kit.OpenAI(settings.model.removeprefix("openai:"))
 
 
 def make_policies(model: Model, settings: Settings, state: SharedState) -> Policies:

@@ -47,7 +47,7 @@ class LentSession(Session):
     def end(self) -> None:
         """Let nobody do anything by it any more; called while its lock is held, so that nothing is under way."""
         self._is_over = True
-        self.pgconn = _nowhere()
+        self.pgconn: PGconn = _nowhere()
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Wait for an answer. Raises psycopg.OperationalError when there is none in time, or all is over."""
