@@ -152,7 +152,7 @@ class Assistant(Generic[OutputT]):
         Those of nested assistants are left out, so that there may be fewer than `limit`.
         """
         listed = await self._assembly.user_store(user).conversations(limit=limit, before=before)
-        return tuple(info for info in listed if not info.conversation.startswith(registry.CHILD))
+        return tuple(info for info in listed if not registry.is_hidden(info.conversation))
 
     async def recover(self, *, limit: int = 100) -> Recovery:
         """Finish turns whose worker has died, and say what became of them. Any number of workers may do so at once.

@@ -55,7 +55,12 @@ UPPER_BOUND = ("assistant_kit.token_counters.upper_bound", "UpperBound")
 BACKGROUND_COUNTER = ("assistant_kit.token_counters.background", "BackgroundCounter")
 
 CHILD = "assistant_kit:"
-"""Names of nested conversations begin with this; lists of conversations leave them out."""
+"""Names of conversations that are the library's own begin with this; lists of conversations leave them out."""
+
+
+def is_hidden(conversation: str) -> bool:
+    """Tell whether a conversation is the library's own: a nested assistant's, or the whole text of a long result."""
+    return conversation.startswith(CHILD)
 
 
 def load(place: tuple[str, str]) -> Any:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from assistant_kit.runtimes.journal import Journal, new_record
 from assistant_kit.turns import Turn
 from assistant_kit.usage import Usage
 from assistant_kit.view import View, continued, view_of
+from assistant_kit.when_free import when_free
 
 _log = logging.getLogger("assistant_kit.run")
 T = TypeVar("T")
@@ -354,20 +354,10 @@ class Session:
             raise kept.lost
 
     async def _claim(self, begin: NewRecord | None) -> Lease:
-        give_up: float | None = None
-        delay = 0.02
-        while True:
-            try:
-                return await self._claim_now(begin)
-            except ConversationBusy as busy:
-                now = anyio.current_time()
-                if give_up is None:
-                    give_up = min(now + self._patience(), self.about.deadline.at)
-                if now >= give_up:
-                    raise
-                pause = min(delay, max(busy.retry_after, 0.001), give_up - now)
-            await anyio.sleep(pause * random.uniform(0.1, 1.0))  # noqa: S311  (all at once, all but one come in vain)
-            delay = min(2 * delay, 0.5)
+        about = self.about
+        return await when_free(
+            lambda: self._claim_now(begin), on_busy=about.on_busy, wait=self._settings.wait, until=about.deadline.at
+        )
 
     async def _claim_now(self, begin: NewRecord | None) -> Lease:
         # One short write, waited for: a turn that it begins must not be left without somebody who closes it.
@@ -376,11 +366,6 @@ class Session:
             lease = await self.store.claim(self.conversation, owner=self._owner, ttl=self._settings.ttl, begin=begin)
             claimed.append(lease)
         return claimed[0]
-
-    def _patience(self) -> float:
-        """Return for how many seconds to wait for a conversation that another run holds."""
-        waits = {"fail": 0.0, "wait": self._settings.wait, "queue": float("inf")}
-        return waits[self.about.on_busy]
 
     async def _give_up(self, lease: Lease) -> None:
         with anyio.CancelScope(shield=True):

@@ -5,16 +5,15 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete
 
 from examples.todo_chatbot.database import Database
-from examples.todo_chatbot.models import Conversation
 from examples.todo_chatbot.models.chat_request import ChatRequest
 from examples.todo_chatbot.models.columns import now
-from examples.todo_chatbot.services.errors import Conflict, NotFound
+from examples.todo_chatbot.services.conversation_service import begun, found
+from examples.todo_chatbot.services.errors import Conflict
 
 KEPT = timedelta(days=2)  # how long a repeated key is known
-_LARGEST_ID = 2**31 - 1  # of Postgres' integer
 
 
 class ChatRequests:
@@ -42,20 +41,12 @@ class ChatRequests:
             session.exec(
                 delete(ChatRequest).where(col(ChatRequest.user_id) == user, col(ChatRequest.created_at) < now() - KEPT)
             )
-            found = _conversation(session, user, conversation)
-            session.add(ChatRequest(user_id=user, request_key=key, digest=digest, conversation_id=found))
-            return found
+            number = _conversation(session, user, conversation)
+            session.add(ChatRequest(user_id=user, request_key=key, digest=digest, conversation_id=number))
+            return number
 
 
 def _conversation(session: Session, user: UUID, number: int | None) -> int:
-    if number is None:
-        begun = Conversation(user_id=user)
-        session.add(begun)
-        session.flush()
-        assert begun.id is not None  # noqa: S101  (it is stored)
-        return begun.id
-    query = select(Conversation.id).where(Conversation.id == number, Conversation.user_id == user)
-    found = session.exec(query).first() if 0 < number <= _LARGEST_ID else None
-    if found is None:
-        raise NotFound(f"there is no conversation {number}")
-    return found
+    conversation = begun(session, user) if number is None else found(session, user, number)
+    assert conversation.id is not None  # noqa: S101  (it is stored)
+    return conversation.id

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlmodel import col, delete, select
+from sqlmodel import Session, col, delete, select
 
 from examples.todo_chatbot.database import Database
 from examples.todo_chatbot.models import Conversation
@@ -31,19 +31,12 @@ class ConversationService:
     def create(self, user: UUID) -> ConversationView:
         """Begin a conversation."""
         with self._database.writing() as session:
-            conversation = Conversation(user_id=user)
-            session.add(conversation)
-            session.flush()
-            return _view(conversation)
+            return _view(begun(session, user))
 
     def get(self, user: UUID, conversation: int) -> ConversationView:
         """Return a conversation. Raises NotFound."""
-        query = select(Conversation).where(Conversation.id == conversation, Conversation.user_id == user)
         with self._database.reading() as session:
-            found = session.exec(query).first() if is_id(conversation) else None
-            if found is None:
-                raise NotFound(f"there is no conversation {conversation}")
-            return _view(found)
+            return _view(found(session, user, conversation))
 
     def list(self, user: UUID, *, limit: int = 50, before: int | None = None) -> tuple[ConversationView, ...]:
         """Return a user's conversations, the newest first; `before` is the id to go on from."""
@@ -51,15 +44,29 @@ class ConversationService:
         if before is not None:
             query = query.where(col(Conversation.id) < nearest_id(before))
         with self._database.reading() as session:
-            return tuple(_view(found) for found in session.exec(query.limit(limit)))
+            return tuple(_view(each) for each in session.exec(query.limit(limit)))
 
     def delete(self, user: UUID, conversation: int) -> None:
         """Delete a conversation with its messages. Raises NotFound."""
-        self.get(user, conversation)
         with self._database.writing() as session:
-            session.exec(
-                delete(Conversation).where(col(Conversation.id) == conversation, col(Conversation.user_id) == user)
-            )
+            session.exec(delete(Conversation).where(col(Conversation.id) == found(session, user, conversation).id))
+
+
+def begun(session: Session, user: UUID) -> Conversation:
+    """Return a new conversation, which has its number."""
+    conversation = Conversation(user_id=user)
+    session.add(conversation)
+    session.flush()
+    return conversation
+
+
+def found(session: Session, user: UUID, conversation: int) -> Conversation:
+    """Return a conversation of a user. Raises NotFound."""
+    query = select(Conversation).where(Conversation.id == conversation, Conversation.user_id == user)
+    row = session.exec(query).first() if is_id(conversation) else None
+    if row is None:
+        raise NotFound(f"there is no conversation {conversation}")
+    return row
 
 
 def _view(conversation: Conversation) -> ConversationView:

@@ -19,7 +19,7 @@ from assistant_kit.errors import UnreadableEntry
 from assistant_kit.journal_json import decode
 from assistant_kit.messages import ToolCall
 from assistant_kit.protocols.store import ConversationInfo, Record, TurnState
-from assistant_kit.registry import CHILD
+from assistant_kit.registry import is_hidden
 from assistant_kit.run.long_results import KIND, pieces_in
 
 
@@ -45,7 +45,7 @@ class JournalCheck:
     def take(self, record: Record) -> Iterator[str]:
         """Take the next record; yield what is wrong with it."""
         yield from self._frame(record)
-        if record.kind == KIND and self._conversation.startswith(CHILD):
+        if record.kind == KIND and is_hidden(self._conversation):
             yield from self._kept(record)
             return
         try:

@@ -9,7 +9,7 @@ from assistant_kit.errors import ConversationConflict, ConversationNotFound, Unr
 from assistant_kit.protocols.memory import Remembered, UserMemory
 from assistant_kit.protocols.store import ConversationInfo, Record, UserStore
 from assistant_kit.protocols.user_data import Kept, Places
-from assistant_kit.registry import CHILD
+from assistant_kit.registry import is_hidden
 from assistant_kit.stores._pages import all_conversations, all_links
 from assistant_kit.transfer.belongings import belongings
 from assistant_kit.transfer.lines import (
@@ -152,7 +152,7 @@ class _Export:
 
 def _place(info: ConversationInfo) -> tuple[bool, float]:
     """Return where a conversation stands: hidden ones first, the last made in front, as older ones may need them."""
-    hidden = info.conversation.startswith(CHILD)
+    hidden = is_hidden(info.conversation)
     return not hidden, -info.created_at if hidden else info.updated_at
 
 

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from random import random
 from typing import Final, TypeVar
 
 import anyio
 
-from assistant_kit.errors import ConversationBusy, StoreBusy, StoreError, StoreUnavailable
+from assistant_kit.errors import StoreBusy, StoreError, StoreUnavailable
 from assistant_kit.protocols.store import Lease, UserStore
 from assistant_kit.settings import LeaseSettings
+from assistant_kit.when_free import when_free
 
 T = TypeVar("T")
 
@@ -33,20 +33,7 @@ async def insisting(operation: Callable[[], Awaitable[T]]) -> T:
 
 async def patiently(operation: Callable[[], Awaitable[T]], settings: LeaseSettings) -> T:
     """Try until the conversation is free, or for as long as `settings` say. Raises ConversationBusy."""
-    waits = {"fail": 0.0, "wait": settings.wait, "queue": float("inf")}
-    give_up = anyio.current_time() + waits[settings.on_busy]
-    delay = 0.02
-    while True:
-        try:
-            return await operation()
-        except ConversationBusy as busy:
-            left = give_up - anyio.current_time()
-            if left <= 0:
-                raise
-            # At random: a write takes milliseconds, and those who wait should not come all at once.
-            pause = min(delay * random(), max(busy.retry_after, 0.001), left)  # noqa: S311  (no secret)
-        await anyio.sleep(pause)
-        delay = min(2 * delay, 0.5)
+    return await when_free(operation, on_busy=settings.on_busy, wait=settings.wait)
 
 
 async def leased(

@@ -28,9 +28,10 @@ from assistant_kit.errors import (
 from assistant_kit.events import Event, TextRetracted, Token, ToolRequest
 from assistant_kit.messages import JsonObject, Text
 from assistant_kit.policy_chain import through
+from assistant_kit.protocols.nested_calls import nested_conversation
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.toolset import Offering, ToolContext, ToolOutput, Toolset
-from assistant_kit.registry import CHILD
+from assistant_kit.registry import CHILD, is_hidden
 from assistant_kit.run.options import RunOptions
 from assistant_kit.run.result import Result
 from assistant_kit.run.toolbox import KEPT, Catalog
@@ -160,7 +161,7 @@ class AskedAssistant:
             raise ToolError("message and conversation are texts")
         if conversation is not None and not self._is_kept(context.user):
             raise ToolError("This server keeps no conversations for who asks: ask without one.")
-        if conversation is not None and conversation.startswith(CHILD):
+        if conversation is not None and is_hidden(conversation):
             raise ToolError(f"conversation: names that begin with {CHILD!r} are the assistant's own")
         try:
             return _output(await self._run(message, self._options(conversation, context), context))
@@ -183,7 +184,7 @@ class AskedAssistant:
         if context.user is not None:
             options["user"] = context.user
         if self._is_kept(context.user):
-            alone = f"{CHILD}{self._ask_name}:{context.idempotency_key[:32]}"  # named as that of a nested assistant
+            alone = nested_conversation(self._ask_name, context.idempotency_key)
             options["conversation"] = alone if conversation is None else conversation
             options["request_id"] = context.idempotency_key
         return options

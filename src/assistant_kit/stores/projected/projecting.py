@@ -8,7 +8,7 @@ from anyio import CapacityLimiter, to_thread
 from assistant_kit.errors import ConfigurationError, LeaseLost, NotTransactional, ProjectionFailed
 from assistant_kit.protocols.projection import Projected, Projection
 from assistant_kit.protocols.store import Append, Lease, UserStore
-from assistant_kit.registry import CHILD
+from assistant_kit.registry import is_hidden
 
 
 class Projecting:
@@ -54,11 +54,6 @@ class Projecting:
             raise NotTransactional(self.name, "the store around which it projects has no transactions") from error
         except (_Entered, LeaseLost):  # an encrypted store looks at the lease first; then the first write tells
             self._possible = True
-
-
-def is_hidden(conversation: str) -> bool:
-    """Tell whether a conversation is the library's own: a nested assistant's, or the whole text of a long result."""
-    return conversation.startswith(CHILD)
 
 
 class _Entered(Exception):

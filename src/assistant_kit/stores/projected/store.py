@@ -17,9 +17,10 @@ from assistant_kit.protocols.store import (
     Unfinished,
     UserStore,
 )
+from assistant_kit.registry import is_hidden
 from assistant_kit.stores._claims import given_back_on_failure
 from assistant_kit.stores._rules import beginning, begun, check_append, check_claim, check_transaction
-from assistant_kit.stores.projected.projecting import Projecting, is_hidden
+from assistant_kit.stores.projected.projecting import Projecting
 
 
 class ProjectedStore:
