@@ -339,3 +339,25 @@ async def test_values_that_nobody_asks_for_any_more_are_deleted(postgres_url: st
 )
 def test_errors_of_postgres_are_ours(error: psycopg.Error, kind: type[StoreError]) -> None:
     assert type(ADVICE.store_error(error, "here")) is kind
+
+
+async def test_an_erasure_deletes_nothing_while_it_waits_for_a_row(postgres_url: str, schema: str) -> None:
+    # Who holds that row would wait for what was deleted, and neither could go on.
+    one_by_one = "-c enable_hashjoin=off -c enable_mergejoin=off"  # how a join of a large table with few rows is made
+    async with opened(at(postgres_url, options=one_by_one), schema) as state:
+        for key in ("a", "b"):
+            await state.update("o", key, increment)
+        table = f"{schema}.state"
+        with psycopg.connect(postgres_url) as other:
+            hold = f"SELECT spot FROM {table} ORDER BY spot DESC LIMIT 1 FOR UPDATE"  # noqa: S608  (constants)
+            held = other.execute(hold.encode()).fetchall()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(state.erase, "o")
+                waiting = f"wait_event_type = 'Lock' AND query LIKE '%{schema}%'"
+                while not run(postgres_url, f"SELECT 1 FROM pg_stat_activity WHERE {waiting}"):  # noqa: S608  (the same)
+                    await anyio.lowlevel.checkpoint()
+                again = f"INSERT INTO {table} SELECT * FROM {table} WHERE spot != %s ON CONFLICT DO NOTHING"  # noqa: S608
+                assert other.execute(again.encode(), held[0]).rowcount == 0  # and at once
+                other.commit()
+
+        assert await state.values("o") == {}

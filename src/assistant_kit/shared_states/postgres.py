@@ -73,12 +73,12 @@ _VALUES: Final = """
     SELECT key, value FROM assistant_kit_state.state
     WHERE owner = %s AND until > greatest(extract(epoch FROM clock_timestamp())::float8, at)
 """
-# Two that erase one owner at once take the rows in one order: so neither waits for the other in a circle.
+# All rows are locked, in one order, before the first is deleted: a join would delete each as it goes, and who waits to
+# write such a row may hold the lock of the next.
 _ERASE: Final = """
-    WITH held AS MATERIALIZED (
+    DELETE FROM assistant_kit_state.state WHERE spot = ANY(ARRAY(
         SELECT spot FROM assistant_kit_state.state WHERE owner = %s ORDER BY spot FOR UPDATE
-    )
-    DELETE FROM assistant_kit_state.state s USING held WHERE s.spot = held.spot
+    ))
 """
 _FORGET: Final = """
     WITH page AS MATERIALIZED (
