@@ -1,0 +1,1 @@
+"""The whole system on one machine: what is started, in which order, and how it ends."""
