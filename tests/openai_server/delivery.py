@@ -19,6 +19,7 @@ from .replies import (
     Hang,
     Incomplete,
     NoTerminal,
+    Paced,
     Raw,
     Reply,
     Status,
@@ -63,7 +64,7 @@ class Delivery:
                 {**self.headers, "content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked"},
             )
         )
-        await self._write(plan.first)
+        await self._write(plan.first, plan.pause)
         if plan.hang is not None:
             await self._hang(plan.hang)
             await self._write(plan.then)
@@ -72,13 +73,13 @@ class Delivery:
         else:
             self.connection.end_chunks()
 
-    async def _write(self, events: Sequence[bytes]) -> None:
-        if not self.one_write_an_event:
+    async def _write(self, events: Sequence[bytes], pause: float = 0.0) -> None:
+        if not self.one_write_an_event and not pause:
             self.connection.write_chunks(events)
             return
         for event in events:
             self.connection.write_chunks([event])
-            await asyncio.sleep(0)
+            await (self._hang(pause) if pause else asyncio.sleep(0))
 
     async def _hang(self, seconds: float) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (self.released, self.connection.left)]
@@ -94,8 +95,8 @@ class Delivery:
     def _(self, reply: Answer) -> None:
         self.json(200, self.wire.body(reply, self.request))
 
-    @_send_body.register(NoTerminal)
-    def _(self, reply: NoTerminal) -> None:
+    @_send_body.register(NoTerminal | Paced)
+    def _(self, reply: NoTerminal | Paced) -> None:
         self.json(200, self.wire.body(reply.answer, self.request))
 
     @_send_body.register
@@ -165,6 +166,7 @@ class _Plan:
     hang: float | None = None
     then: Sequence[bytes] = ()
     cut: bool = False
+    pause: float = 0.0  # seconds after each event
 
     @classmethod
     def of(cls, reply: Reply, delivery: Delivery) -> _Plan:
@@ -173,6 +175,8 @@ class _Plan:
         match reply:
             case Hang(seconds=seconds, after_events=int(count)):
                 return cls(whole[:count], hang=seconds, then=whole[count:])
+            case Paced(seconds=seconds):
+                return cls(whole, pause=seconds)
             case Cut(after_events=count):
                 return cls(whole[:count], cut=True)
             case BrokenJson(after_events=count):

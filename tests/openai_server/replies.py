@@ -134,13 +134,23 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Paced:
+    """An answer whose events come one by one, with so many seconds between them, until `server.release()`."""
+
+    seconds: float
+    answer: Answer = OK
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """These bytes on the socket, then it is closed; `Raw(b"")` is a server that leaves without a word."""
 
     data: bytes
 
 
-Reply: TypeAlias = Answer | Status | Cut | NoTerminal | ErrorEvent | Failed | Incomplete | BrokenJson | Hang | Raw
+Reply: TypeAlias = (
+    Answer | Status | Cut | NoTerminal | ErrorEvent | Failed | Incomplete | BrokenJson | Hang | Paced | Raw
+)
 
 
 def cut_into(text: str, pieces: int | tuple[str, ...]) -> list[str]:

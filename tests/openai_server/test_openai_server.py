@@ -26,6 +26,7 @@ from tests.openai_server import (
     Incomplete,
     NoTerminal,
     OpenAIServer,
+    Paced,
     Raw,
     Reply,
     Status,
@@ -198,6 +199,15 @@ async def test_a_hang_ends_when_released(server: OpenAIServer) -> None:
     server.release()
     assert (await respond(server, Hang(60))).output_text == "ok"
     assert (await respond_streamed(server, Hang(60, after_events=2)))[-1].type == "response.completed"
+
+
+async def test_a_paced_answer_comes_event_by_event(server: OpenAIServer) -> None:
+    server.script([Paced(60, Answer("one two"))])
+    async with connected(server) as client, await client.responses.create(model="m", input="x", stream=True) as stream:
+        assert (await anext(stream)).type == "response.created"
+        server.release()
+        assert [event.type async for event in stream][-1] == "response.completed"
+    assert (await respond(server, Paced(60))).output_text == "ok"
 
 
 async def test_a_client_that_leaves_is_noticed(server: OpenAIServer) -> None:
