@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,25 +27,27 @@ from assistant_kit.journal_reader import JournalReader
 from assistant_kit.messages import UserInput, user_message
 from assistant_kit.protocols.compactor import Compactor
 from assistant_kit.protocols.memory import UserMemory
-from assistant_kit.protocols.model import Model, counts_as_openai, upstream_of
+from assistant_kit.protocols.model import Model, upstream_of
 from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call, Policy, Priority
 from assistant_kit.protocols.store import Store, UserStore
-from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.protocols.tool_selector import ToolSelector
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.protocols.user_data import Places
 from assistant_kit.resilience import Policies, chain_of, close_policies, explain
-from assistant_kit.run.counting import Counting
+from assistant_kit.run.counting import counting_for
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.errands import AfterTurn, Errands, Late
 from assistant_kit.run.lease_keeper import LeaseKeeper
 from assistant_kit.run.lines import Lines
 from assistant_kit.run.long_results import LongResults
+from assistant_kit.run.masked_memory import MaskedMemory
+from assistant_kit.run.masking import Masks, masked_input, told
 from assistant_kit.run.options import RunOptions
+from assistant_kit.run.restored_events import RestoredEvents
 from assistant_kit.run.result import Result
 from assistant_kit.run.stream import RunStream
-from assistant_kit.run.toolbox import Toolbox
+from assistant_kit.run.toolbox import Toolbox, ToolSource, toolbox_of
 from assistant_kit.run.turn import Circumstances, Find, Parts
 from assistant_kit.run.view_cache import ViewCache
 from assistant_kit.session import Session, run_alone
@@ -55,7 +57,6 @@ from assistant_kit.toolsets.nested import check_names
 from assistant_kit.transfer.places import erase, gathered
 
 OutputT = TypeVar("OutputT")
-ToolSource: TypeAlias = Callable[..., Any] | Toolset | HostedTool
 Emit: TypeAlias = Callable[[Event], None]
 _log = logging.getLogger("assistant_kit.tools")
 
@@ -91,14 +92,14 @@ class Assembly(Generic[OutputT]):
             self._owned.append(made)
         if self._store is not None and self._store is not store:
             self._owned.append(self._store)
-        self.toolbox: Toolbox = _toolbox(tools)
+        self.toolbox: Toolbox = toolbox_of(tools)
         check_names(self.name, self.toolbox.toolsets)
         self._context = Context() if context is None else context
-        parts = (*self.toolbox.toolsets, *self._parts.policies)
+        parts = (*self.toolbox.toolsets, *self._parts.policies, self._context.masker)
         self.places: Places = gathered(self._store, self._context.memory, parts, erased=self._erased)
         self._compactor = self._context.compactor or _default_compactor()
         self._views = ViewCache(self._parts.settings.window.cached_tokens)
-        self._counting = self._counting_for(self._context.token_counter)
+        self._counting = counting_for(self._context.token_counter, self._parts.settings.window, made)
         self._opened: AsyncExitStack | None = None
         self._keeper: LeaseKeeper | None = None
         self._late: Errands[Late] | None = None
@@ -120,7 +121,8 @@ class Assembly(Generic[OutputT]):
             raise ConfigurationError(message)
         async with AsyncExitStack() as stack:
             keeper = LeaseKeeper(self._parts.settings.lease.ttl)
-            late, after = Errands(self._record_late), Errands(self._after_turn)
+            masker = self._context.masker
+            late, after = Errands(self._record_late, masker=masker), Errands(self._after_turn, masker=masker)
             await stack.enter_async_context(Background(keeper.run))
             await stack.enter_async_context(Background(late.run))
             await stack.enter_async_context(Background(after.run))
@@ -194,18 +196,31 @@ class Assembly(Generic[OutputT]):
             if "request_id" in options:
                 reason = "request_id= needs conversation=: a one-off run leaves no record to be recognised by"
                 raise InputError(reason)
-            return await run_alone(await self._about(user, None, how), said)
+            about = await self._about(user, None, how)
+            return await told(about.masks, run_alone(about, await masked_input(about.masks, said)))
         if user is None:
             reason = "conversation= needs user=: a conversation belongs to a user, and there is no default one"
             raise InputError(reason)
-        result = await (await self._session(user, conversation, how)).run(said, options.get("request_id"))
+        session = await self._session(user, conversation, how)
+        said = await masked_input(session.about.masks, said)
+        result = await told(session.about.masks, session.run(said, options.get("request_id")))
         if self._after is not None and self._has_errands:
             self._after.take(AfterTurn(user=user, conversation=conversation))
         return result
 
     def stream(self, message: UserInput, options: RunOptions) -> RunStream[OutputT]:
         """Return the stream of a turn."""
-        return RunStream(lambda emit: self.run(message, options, emit, stream=True))
+        return self.read(lambda emit: self.run(message, options, emit, stream=True), options.get("user"))
+
+    def read(self, run: Callable[[Emit], Awaitable[Result[OutputT]]], user: str | None) -> RunStream[OutputT]:
+        """Return the stream of a run for a user, who sees values in the place of pseudonyms."""
+        masks = None if user is None else self.masks(user)
+        return RunStream(run, None if masks is None else RestoredEvents(masks))
+
+    def masks(self, user: str | None) -> Masks | None:
+        """Return what masks private data of a user, if that is wanted. Raises InputError without a user then."""
+        masker, plain = self._context.masker, self._parts.output is None
+        return None if masker is None else Masks(masker, user, given_values=self._context.raw_arguments, plain=plain)
 
     async def session(
         self,
@@ -253,6 +268,7 @@ class Assembly(Generic[OutputT]):
         if self._opened is None and self.toolbox.connected:
             message = "connect the tools first: async with assistant: …"
             raise ConfigurationError(message)
+        masks = self.masks(user)
         settings = self._parts.settings
         limit = settings.limits.timeout if how.timeout is None else how.timeout
         catalog = await self.toolbox.catalog(user)
@@ -276,7 +292,7 @@ class Assembly(Generic[OutputT]):
             counting=self._counting,
             compactor=self._compactor,
             selector=self._select,
-            memory=self.memory(user),
+            memory=self._memory(user, masks),
             views=self._views,
             results=results,
             reader=reader,
@@ -288,6 +304,7 @@ class Assembly(Generic[OutputT]):
             emit=how.emit,
             stream=how.stream,
             late=self._taking_late(user, conversation),
+            masks=masks,
         )
 
     def _taking_late(self, user: str | None, conversation: str | None) -> Callable[[ToolFinished], None]:
@@ -305,7 +322,9 @@ class Assembly(Generic[OutputT]):
         session = await self.session(late.user, late.conversation, on_busy="queue", priority="background")
         outcome: Literal["ok", "error"] = "ok" if late.end.outcome == "ok" else "error"
         call_id = f"{late.end.turn}/{late.end.key}"
-        await resolve(session, call_id, outcome=outcome, content=late.end.content, by="late result")
+        masks = session.about.masks
+        content = late.end.content if masks is None else await masks.outside(late.end.content)
+        await resolve(session, call_id, outcome=outcome, content=content, by="late result")
 
     @property
     def _has_errands(self) -> bool:
@@ -316,10 +335,12 @@ class Assembly(Generic[OutputT]):
         session = await self.session(ended.user, ended.conversation, on_busy="queue", priority="background")
         await after_turn(session, self._context.extractor)
 
-    def memory(self, user: str | None) -> UserMemory | None:
+    def _memory(self, user: str | None, masks: Masks | None) -> UserMemory | None:
         """Return what is remembered of a user, if there is a memory."""
         memory = self._context.memory
-        return None if user is None or memory is None else memory.for_user(user)
+        if user is None or memory is None:
+            return None
+        return memory.for_user(user) if masks is None else MaskedMemory(memory.for_user(user), masks)
 
     async def erase(self, user: str) -> int:
         """Erase a user in all places. Raises ConfigurationError when there is no store."""
@@ -339,14 +360,6 @@ class Assembly(Generic[OutputT]):
         """Wait until what is done after turns is done."""
         if self._after is not None:
             await self._after.settled()
-
-    def _counting_for(self, given: TokenCounter | None) -> Counting:
-        settings, model = self._parts.settings.window, self._parts.model
-        if given is not None:
-            return Counting(settings, lambda: given, None, trusted=lambda: True)
-        bound = registry.load(registry.UPPER_BOUND)()
-        made = registry.load(registry.BACKGROUND_COUNTER)(model=model.name, until=bound)
-        return Counting(settings, lambda: made.current, bound, trusted=lambda: counts_as_openai(model))
 
     def _fits(self, listed: Sequence[ToolSpec | HostedTool]) -> Callable[[Window], bool]:
         """Return what tells whether instructions and tools leave half of a window to a conversation."""
@@ -385,15 +398,3 @@ def _default_compactor() -> Compactor:
 async def _find_nothing(turn: str, key: str) -> None:
     """Find no call: a one-off run has no journal."""
     del turn, key
-
-
-def _toolbox(tools: Sequence[ToolSource]) -> Toolbox:
-    functions = [tool for tool in tools if callable(tool)]
-    hosted = [tool for tool in tools if isinstance(tool, HostedTool)]
-    toolsets = [tool for tool in tools if not callable(tool) and not isinstance(tool, HostedTool)]
-    for toolset in toolsets:
-        if not hasattr(toolset, "call"):
-            message = f"{toolset!r} is no tool: pass a function, a toolset such as MCPServer, or a HostedTool"
-            raise ConfigurationError(message)
-    given: list[Toolset] = [registry.load(registry.FUNCTION_TOOLS)(functions)] if functions else []
-    return Toolbox((*given, *toolsets), hosted, connected=bool(toolsets))

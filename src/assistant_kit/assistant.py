@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, overload
 
@@ -81,7 +82,7 @@ class Assistant(Generic[OutputT]):
         `model` is `"provider:name"` or a Model; `store` an address such as `"sqlite:///chat.db"` or a Store. `tools`
         are functions, toolsets and hosted tools. `policies` stand around each model and tool call: `Policies` in
         their usual order, or a sequence, the first one outermost (default: `Policies()`). `context` has the parts that
-        fill the context window: token counter, compactor, memory, tool selector. Raises ConfigurationError.
+        fill the context window: token counter, compactor, memory, tool selector, masker. Raises ConfigurationError.
         """
         self._assembly: Assembly[OutputT] = registry.load(registry.ASSEMBLY)(
             model,
@@ -152,7 +153,12 @@ class Assistant(Generic[OutputT]):
         Those of nested assistants are left out, so that there may be fewer than `limit`.
         """
         listed = await self._assembly.user_store(user).conversations(limit=limit, before=before)
-        return tuple(info for info in listed if not registry.is_hidden(info.conversation))
+        shown = tuple(info for info in listed if not registry.is_hidden(info.conversation))
+        masks = self._assembly.masks(user)
+        if masks is None:
+            return shown
+        titles = await masks.values([info.title for info in shown])
+        return tuple(replace(info, title=title) for info, title in zip(shown, titles, strict=True))
 
     async def recover(self, *, limit: int = 100) -> Recovery:
         """Finish turns whose worker has died, and say what became of them. Any number of workers may do so at once.

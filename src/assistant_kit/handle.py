@@ -1,16 +1,17 @@
 """A conversation, as the application holds it."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Generic, TypeVar, Unpack, cast
+from typing import Generic, TypeVar, Unpack
 
 from assistant_kit.assembly import Assembly, Emit
 from assistant_kit.decisions import close, decide, find_turn, resolve, rewind, unknown_calls
 from assistant_kit.errors import InputError
 from assistant_kit.journal_reader import JournalReader
-from assistant_kit.messages import Text, UserInput
+from assistant_kit.messages import JsonObject, Text, UserInput
 from assistant_kit.protocols.store import UserStore
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn
+from assistant_kit.run.masking import told
 from assistant_kit.run.options import ConversationOptions, RunOptions
 from assistant_kit.run.result import CallResult, Result
 from assistant_kit.run.stream import RunStream
@@ -29,6 +30,7 @@ class Conversation(Generic[OutputT]):
         self._assembly = assembly
         self._store = assembly.user_store(user)
         self._journal = JournalReader(self._store, conversation)
+        self._masks = assembly.masks(user)
         self.id = conversation
         self.user = user
 
@@ -46,16 +48,16 @@ class Conversation(Generic[OutputT]):
 
     def stream_resumed(self, *, timeout: float | None = None) -> RunStream[OutputT]:
         """Go on with an interrupted or waiting turn and read its events."""
-        return RunStream(lambda emit: self._resume(emit, stream=True, timeout=timeout))
+        return self._assembly.read(lambda emit: self._resume(emit, stream=True, timeout=timeout), self.user)
 
     async def retry(self, *, timeout: float | None = None) -> Result[OutputT]:
         """Try once more to finish a turn that was parked. Raises InputError if there is none."""
         session = await self._assembly.session(self.user, self.id, timeout=timeout)
-        return cast("Result[OutputT]", await session.retry())
+        return await told(session.about.masks, session.retry())
 
     async def close(self, *, reason: str = "closed by hand") -> None:
         """End an unfinished turn (parked, waiting, interrupted) without an answer. Raises InputError if none is."""
-        await close(await self._session(), reason=reason)
+        await close(await self._session(), reason=await self._masked(reason))
 
     async def approve(self, call_id: str, *, by: str = "", digest: str | None = None) -> None:
         """Allow a tool call that waits for approval; `resume` then makes it, in any process.
@@ -63,11 +65,11 @@ class Conversation(Generic[OutputT]):
         `digest` is that of the `approval_required` event: with it, nothing but what was shown is approved. Raises
         InputError if no such call waits.
         """
-        await decide(await self._session(), call_id, approved=True, by=by, digest=digest)
+        await decide(await self._session(), call_id, approved=True, by=await self._masked(by), digest=digest)
 
     async def deny(self, call_id: str, *, by: str = "", digest: str | None = None) -> None:
         """Refuse a tool call that waits for approval; `resume` then tells the model."""
-        await decide(await self._session(), call_id, approved=False, by=by, digest=digest)
+        await decide(await self._session(), call_id, approved=False, by=await self._masked(by), digest=digest)
 
     async def resolve(self, call_id: str, *, happened: bool, result: str, by: str = "") -> None:
         """Say what became of a tool call whose outcome was unknown; later turns tell the model so.
@@ -75,13 +77,14 @@ class Conversation(Generic[OutputT]):
         `call_id` is the call's id, or `turn/key` where ids repeat; `result` is what the model reads. The call is not
         made again, whatever is said. Raises InputError when there is no such call.
         """
-        content = (Text(text=result),)
+        content = (Text(text=await self._masked(result)),)
         outcome = "ok" if happened else "error"
-        await resolve(await self._session(), call_id, outcome=outcome, content=content, by=by)
+        await resolve(await self._session(), call_id, outcome=outcome, content=content, by=await self._masked(by))
 
     async def unknown_calls(self) -> Sequence[tuple[str, CallResult]]:
         """Return the calls whose outcome nobody knows yet, each with its name for `resolve`."""
-        return await unknown_calls(self._journal)
+        calls = await unknown_calls(self._journal)
+        return calls if self._masks is None else await self._masks.calls(calls)
 
     async def history(
         self, *, limit: int | None = None, before: int | None = None, after: int | None = None
@@ -91,11 +94,22 @@ class Conversation(Generic[OutputT]):
         The newest page comes without a place; `before=page[0].seq` gives the one before it, `after=page[-1].seq` the
         one after it. Raises ConversationNotFound, UnreadableEntry.
         """
-        return await self._journal.turns(limit=limit, before=before, after=after)
+        turns = await self._journal.turns(limit=limit, before=before, after=after)
+        return turns if self._masks is None else await self._masks.turns(turns)
+
+    async def restored(self, kept: JsonObject) -> JsonObject:
+        """Put private values back into what was kept of an event of this conversation (`RunStream.as_kept`).
+
+        Without a masker it is what it is. Raises StoreError.
+        """
+        return kept if self._masks is None else await self._masks.object(kept)
 
     async def rename(self, title: str) -> None:
-        """Give the conversation a title for lists. Raises ConversationNotFound, InputError."""
-        await self._store.rename(self.id, title)
+        """Give the conversation a title for lists. Raises ConversationNotFound, InputError.
+
+        With a masker it is stored masked, and `Assistant.conversations` lists it so.
+        """
+        await self._store.rename(self.id, await self._masked(title))
 
     async def fork(self, conversation: str, *, after_turn: str | None = None) -> "Conversation[OutputT]":
         """Begin another conversation that shares what was said up to a turn (default: the last one), and return it.
@@ -119,7 +133,10 @@ class Conversation(Generic[OutputT]):
         await rewind(await self._session(), to_turn=to_turn, elsewhere=self._stores()[1:])
 
     def export(self) -> AsyncIterator[str]:
-        """Return the conversation, with what belongs to it, as JSON lines. Raises ConversationNotFound."""
+        """Return the conversation, with what belongs to it, as JSON lines. Raises ConversationNotFound.
+
+        With a masker that is as it is stored, with pseudonyms; `Assistant.export_user` has what they stand for.
+        """
         return export_conversation(self._store, self.id, elsewhere=self._stores()[1:])
 
     async def delete(self) -> None:
@@ -133,7 +150,10 @@ class Conversation(Generic[OutputT]):
 
     async def _resume(self, emit: Emit, *, stream: bool, timeout: float | None) -> Result[OutputT]:
         session = await self._assembly.session(self.user, self.id, emit, stream=stream, timeout=timeout)
-        return cast("Result[OutputT]", await session.resume())
+        return await told(session.about.masks, session.resume())
+
+    async def _masked(self, text: str) -> str:
+        return text if self._masks is None else await self._masks.words(text)
 
     def _stores(self) -> Sequence[UserStore]:
         """Return the store of this conversation, and those in which nested assistants have their turns."""

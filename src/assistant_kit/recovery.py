@@ -13,6 +13,7 @@ import anyio
 from assistant_kit.assembly import Assembly
 from assistant_kit.background import Background
 from assistant_kit.errors import AssistantKitError, ConversationNotFound, LeaseLost, StoreError
+from assistant_kit.run.masking import log_failure
 from assistant_kit.session import Recovered
 
 _log = logging.getLogger("assistant_kit.run")
@@ -63,8 +64,8 @@ async def _recovered(assembly: Assembly[Any], user: str, conversation: str) -> R
     except AssistantKitError as error:
         _log.warning("conversation %r is not recovered: %s", conversation, error)
         return "left"
-    except Exception:  # noqa: BLE001  (it must not keep others from being recovered, or end the service beside it)
-        _log.exception("conversation %r is not recovered", conversation)
+    except Exception as error:  # noqa: BLE001  (it must not keep others from being recovered, or end the service)
+        log_failure(_log, error, assembly.masks(user), "conversation %r is not recovered", conversation)
         return "left"
 
 

@@ -165,7 +165,8 @@ class Session:
         except AssistantKitError as error:
             journal = holding.journal
             ended = journal is None or journal.state != "open"
-            _log.warning("a turn of %r was %s: %s", self.conversation, "ended" if ended else "left for later", error)
+            became, words = "ended" if ended else "left for later", self.about.logged(error)
+            _log.warning("a turn of %r was %s: %s", self.conversation, became, words)
             if isinstance(error, TurnParked):
                 return "parked"
             return "failed" if ended else "suspended"
@@ -196,7 +197,8 @@ class Session:
             except AssistantKitError as error:
                 if holding.journal is None or holding.journal.state != "idle":
                     raise
-                _log.warning("an interrupted turn of %r has ended: %s", self.conversation, error)
+                words = self.about.logged(error)
+                _log.warning("an interrupted turn of %r has ended: %s", self.conversation, words)
             assert holding.journal is not None  # noqa: S101  (set by _go_on)
             seq, state = holding.journal.seq, holding.journal.state
             open_turn = None if state == "idle" else holding.lease.open_turn
@@ -281,7 +283,7 @@ class Session:
         assert record.finished is not None  # noqa: S101  (only the last turn can be open, and that is open_turn)
         if record.finished.outcome != "completed":
             raise Interrupted(request_id, record.finished.outcome, record.finished.reason)
-        result = recorded_result(self._recorded_run(entries, self.about.emit))
+        result = await recorded_result(self._recorded_run(entries, self.about.emit))
         self.about.emit(Token(result.text))
         self.about.emit(Complete(output=result.output, status=result.status, usage=result.usage))
         return result

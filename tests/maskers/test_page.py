@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from assistant_kit.maskers.json_values import mask_json, restore_json
+from assistant_kit import Assistant, Context
+from assistant_kit.json_masking import mask_json, restore_json
 from assistant_kit.maskers.memory_vault import MemoryVault
 from assistant_kit.maskers.rules import Pattern, RuleMasker, card, email, iban, standard
 from assistant_kit.maskers.store_vault import StoreVault
 from assistant_kit.stores.encrypted import EncryptedStore, MasterKeys
 from assistant_kit.stores.sqlite import SQLiteStore
 from assistant_kit.testing.no_leak import LeakFound, assert_no_leak
+from assistant_kit.testing.scripted_model import Call, CallTools, ScriptedModel
 
 pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[2] / "docs" / "masking.md"
@@ -28,6 +30,34 @@ async def test_a_text_is_masked_and_restored() -> None:
     restored = await ann.restore(["I have written to <EMAIL_1>."])
     assert restored == ["I have written to bob@example.org."]
     # --8<-- [end:use]
+
+
+async def test_an_assistant(tmp_path: Path) -> None:
+    folder, sent = tmp_path, list[str]()
+    model = ScriptedModel([CallTools(Call("send_letter", {"to": "<EMAIL_1>"})), "I have written to <EMAIL_1>."])
+    # --8<-- [start:assistant]
+
+    def send_letter(to: str) -> str:
+        """Send the letter."""
+        sent.append(to)
+        return f"A letter to {to} is on its way."
+
+    masker = RuleMasker(StoreVault(SQLiteStore(folder / "vault.db")))
+    assistant = Assistant(
+        model,
+        tools=[send_letter],
+        store=f"sqlite:///{folder}/chat.db",
+        context=Context(masker=masker, raw_arguments={"send_letter"}),
+    )
+    result = await assistant.run("Write to bob@example.org", user="ann", conversation="letters")
+    assert result.output == "I have written to bob@example.org."
+
+    await assistant.aclose()
+    await masker.aclose()
+    # --8<-- [end:assistant]
+    assert sent == ["bob@example.org"]
+    assert_no_leak([folder / "chat.db"], ["bob@example.org"])
+    assert_no_leak(repr(model.requests), ["bob@example.org"])
 
 
 async def test_streams() -> None:

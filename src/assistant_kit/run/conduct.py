@@ -71,9 +71,9 @@ async def _conducted(run: TurnRun, prepare: Prepare | None, leave: Leave | None)
         if _leaves_in_doubt(error):
             raise  # what is recorded is not known: the turn stays open, for a repeated call or recovery to go on with
         if leave is not None and _may_pass(error):
-            failure = await _recorded(run, leave(TurnSuspended(turn=run.id, reason=str(error))))
+            failure = await _recorded(run, leave(TurnSuspended(turn=run.id, reason=run.about.logged(error))))
         else:
-            failure = await _fail(run, str(error))
+            failure = await _fail(run, run.about.logged(error))
         if failure is not None:
             raise failure from error  # the turn is still open, whatever else has happened
         raise

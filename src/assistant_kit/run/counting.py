@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from assistant_kit import registry
 from assistant_kit.calibration import TRIVIAL, Calibration
 from assistant_kit.context_window import Packed, Window
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import Item, Text, ToolAnswer, UserMessage
-from assistant_kit.protocols.model import ModelRequest
+from assistant_kit.protocols.model import Model, ModelRequest, counts_as_openai
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.request_tokens import request_tokens
 from assistant_kit.settings import WindowSettings
@@ -112,3 +113,12 @@ class _Believed(Calibration):
 
 def _is_text(item: Item) -> bool:
     return not isinstance(item, UserMessage | ToolAnswer) or all(isinstance(part, Text) for part in item.content)
+
+
+def counting_for(given: TokenCounter | None, settings: WindowSettings, model: Model) -> Counting:
+    """Return what counts for a model: by the counter that was given, or else as well as is known of the model."""
+    if given is not None:
+        return Counting(settings, lambda: given, None, trusted=lambda: True)
+    bound = registry.load(registry.UPPER_BOUND)()
+    made = registry.load(registry.BACKGROUND_COUNTER)(model=model.name, until=bound)
+    return Counting(settings, lambda: made.current, bound, trusted=lambda: counts_as_openai(model))

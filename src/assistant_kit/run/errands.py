@@ -10,6 +10,8 @@ import anyio
 
 from assistant_kit.entries import ToolFinished
 from assistant_kit.errors import AssistantKitError
+from assistant_kit.protocols.masker import Masker
+from assistant_kit.run.masking import log_failure
 
 _log = logging.getLogger("assistant_kit.run")
 E = TypeVar("E", bound=Hashable)
@@ -46,8 +48,10 @@ class Errands(Generic[E]):
     One that waits already is not taken twice. One that fails is logged; it does not keep others from being done.
     """
 
-    def __init__(self, do: Callable[[E], Awaitable[None]]) -> None:
+    def __init__(self, do: Callable[[E], Awaitable[None]], *, masker: Masker | None = None) -> None:
+        """Do errands by `do`; with a masker, what is logged of those that fail is redacted."""
         self._do = do
+        self._masker = masker
         self._waiting: deque[E] = deque()
         self._wanted = anyio.Event()
         self._rest = anyio.Event()
@@ -77,6 +81,8 @@ class Errands(Generic[E]):
         try:
             await self._do(errand)
         except AssistantKitError as error:
-            _log.warning("%s is not done: %s", errand, error)
-        except Exception:  # noqa: BLE001  (somebody's extractor or compactor: its mistake must not end the program)
-            _log.exception("%s is not done", errand)
+            _log.warning(
+                "%s is not done: %s", errand, error if self._masker is None else self._masker.redact(str(error))
+            )
+        except Exception as error:  # noqa: BLE001  (somebody's extractor or compactor: it must not end the program)
+            log_failure(_log, error, self._masker, "%s is not done", errand)

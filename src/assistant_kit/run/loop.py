@@ -16,7 +16,6 @@ from assistant_kit.events import ApprovalRequired, Complete, Delta, TextRetracte
 from assistant_kit.messages import AssistantMessage, DeveloperMessage, OutputItem, ToolCall
 from assistant_kit.policy_chain import through
 from assistant_kit.protocols.model import Model, ModelRequest, ModelResponse, Progress, upstream_of
-from assistant_kit.protocols.output import Output
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.request_tokens import text_tokens
@@ -54,19 +53,20 @@ async def run_turn(run: TurnRun) -> Result[Any]:
                 return _paused(run, response, waiting)
             continue
         try:
-            return _completed(run, response)
+            return await _completed(run, response)
         except OutputInvalid as error:
             if prompt is not None:
                 raise
-            prompt = _repair(error, run.parts.output)
-            run.emit(TextRetracted(text=error.text))
+            prompt = await _repair(run, error)
+            # Not the error's text, which may hold private values: they are restored for the reader as others are.
+            run.emit(TextRetracted(text=_refusal(response) or _text(response)))
     raise StepLimitExceeded(run.parts.settings.limits.max_steps)
 
 
-def recorded_result(run: TurnRun) -> Result[Any]:
+async def recorded_result(run: TurnRun) -> Result[Any]:
     """Return the result of a turn that was completed before, from its entries alone. Raises OutputInvalid."""
     answers = [measured.entry for measured in run.entries if isinstance(measured.entry, ModelResponded)]
-    return _completed(run, answers[-1])
+    return await _completed(run, answers[-1])
 
 
 def paused_result(run: TurnRun) -> Result[Any]:
@@ -135,7 +135,7 @@ _SMALLER = 3
 
 async def _through_policies(run: TurnRun, request: ModelRequest, packed: Packed) -> tuple[ModelResponse, Model]:
     """Return the answer, and who gave it. Raises what the policies do."""
-    parts, emit, progress = run.parts, run.emit, request.progress
+    parts, masks, emit, progress = run.parts, run.about.masks, run.emit, request.progress
     text = progress.text
     answered_by = parts.model
 
@@ -144,6 +144,8 @@ async def _through_policies(run: TurnRun, request: ModelRequest, packed: Packed)
         model = call.model or parts.model
         asked = replace(request, deadline=call.deadline, progress=call.progress)
         response = await model.respond(asked, call.emit)
+        if masks is not None:  # before anybody else gets to see it
+            response = await masks.written(response)
         answered_by = model
         return response
 
@@ -209,10 +211,12 @@ def _request(run: TurnRun, packed: Packed) -> ModelRequest:
     )
 
 
-def _repair(error: OutputInvalid, output: Output[Any] | None) -> DeveloperMessage:
+async def _repair(run: TurnRun, error: OutputInvalid) -> DeveloperMessage:
+    output, masks = run.parts.output, run.about.masks
     assert output is not None  # noqa: S101  (plain text is never invalid)
+    problems = error.problems if masks is None else await masks.words(error.problems)
     schema = json.dumps(output.schema.schema, ensure_ascii=False, default=dict)
-    return DeveloperMessage(text=_REPAIR.format(problems=error.problems, schema=schema))
+    return DeveloperMessage(text=_REPAIR.format(problems=problems, schema=schema))
 
 
 def _block(prompt: DeveloperMessage, counter: TokenCounter) -> Block:
@@ -235,15 +239,14 @@ def _with_call_ids(items: tuple[OutputItem, ...], prefix: str) -> tuple[OutputIt
     return tuple(named)
 
 
-def _completed(run: TurnRun, response: ModelResponded) -> Result[Any]:
-    text = _text(response)
-    refusal = _refusal(response)
+async def _completed(run: TurnRun, response: ModelResponded) -> Result[Any]:
+    text, refusal, masks = _text(response), _refusal(response), run.about.masks
     if run.parts.output is None:
         output: Any = text
     elif refusal is not None:
         raise OutputInvalid(refusal, "the model refused to answer")
     else:
-        output = run.parts.output.parse(text)
+        output = run.parts.output.parse(text if masks is None else await masks.answer(text))
     return _result(run, response, output=output)
 
 

@@ -13,12 +13,15 @@ from assistant_kit.deadline import Deadline
 from assistant_kit.entries import Measured, ToolFinished, ToolNoted, ToolStarted
 from assistant_kit.errors import AssistantKitError, InputError, OutcomeUnknown, StoreError
 from assistant_kit.events import ToolResult
-from assistant_kit.messages import JsonObject, Outcome, Part, Text, ToolCall, has_content, is_unicode
+from assistant_kit.messages import Outcome, Part, Text
 from assistant_kit.policy_chain import through
 from assistant_kit.protocols.policy import Call
 from assistant_kit.protocols.runtime import Claim
-from assistant_kit.protocols.toolset import LateResult, ReconcilingToolset, ToolContext, ToolOutput, Toolset
+from assistant_kit.protocols.toolset import LateResult, ReconcilingToolset, ToolContext, ToolOutput
+from assistant_kit.run.asked import Asked
 from assistant_kit.run.call_progress import CallProgress
+from assistant_kit.run.masked_call import as_unicode, masked, masked_note, masked_words, read_notes, readable
+from assistant_kit.run.masking import log_failure
 from assistant_kit.run.turn import TurnRun, record
 from assistant_kit.tool_spec import ToolSpec, may_repeat
 
@@ -36,25 +39,6 @@ _SHOWN = "definition "  # what the note begins with that binds an approval to th
 _DENSEST = 8
 """Tokens of a character, at most: shorter results need not be counted."""
 FAILED = "The tool failed with an internal error. Trying again with the same arguments will hardly help."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A call with all that is known before it is made. `refusal` is why it will not be: outcome and words."""
-
-    call: ToolCall
-    key: str
-    arguments: JsonObject | None
-    arguments_hash: str
-    tool: tuple[Toolset, ToolSpec] | None
-    refusal: tuple[Outcome, str] | None = None
-
-    @property
-    def made_by(self) -> tuple[Toolset, ToolSpec, JsonObject]:
-        """What it takes to make the call."""
-        assert self.tool is not None  # noqa: S101  (only calls of known tools are made)
-        assert self.arguments is not None  # noqa: S101  (and only with arguments)
-        return (*self.tool, self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,13 +155,15 @@ async def _settle(run: TurnRun, one: Asked, claim: Claim) -> Measured:
         # The toolset says of itself that it can: `reconciles` is its word.
         ask = partial(cast("ReconcilingToolset", toolset).reconcile, spec.name, arguments)
         output: ToolOutput | None = None
+        context = await _context(run, one, claim)
         try:
             with anyio.move_on_after(_timeout(run, spec)):
-                output = _marked(await ask(_context(run, one, claim)), spec)
-        except Exception:  # noqa: BLE001  (whatever it is, the outcome stays unknown)
-            _log.exception("what became of a call of %s could not be found out (call %s)", spec.name, one.call.call_id)
+                output = _marked(await ask(context), spec)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the outcome stays unknown)
+            words = "what became of a call of %s could not be found out (call %s)"
+            log_failure(_log, error, run.about.masks, words, spec.name, one.call.call_id)
         if output is not None:
-            return await _recorded(run, one, await _shortened(run, one, _read(output)))
+            return await _recorded(run, one, await _shortened(run, one, _read(await masked(run, one, output))))
     return await _record(run, one, "unknown", UNKNOWN)
 
 
@@ -185,12 +171,13 @@ def _timeout(run: TurnRun, spec: ToolSpec) -> float | None:
     return spec.timeout if spec.timeout is not None else run.parts.settings.limits.tool_timeout
 
 
-def _context(run: TurnRun, one: Asked, claim: Claim, connection: Any = None) -> ToolContext:
-    """Return what a tool may know of its call."""
+async def _context(run: TurnRun, one: Asked, claim: Claim, connection: Any = None) -> ToolContext:
+    """Return what a tool may know of its call. Raises StoreError."""
     spec = one.made_by[1]
 
     async def note(text: str) -> None:
-        await run.runtime.note(ToolNoted(turn=run.id, key=one.key, call_id=one.call.call_id, note=text))
+        kept = await masked_note(run, text)
+        await run.runtime.note(ToolNoted(turn=run.id, key=one.key, call_id=one.call.call_id, note=kept))
 
     return ToolContext(
         user=run.about.user,
@@ -201,7 +188,7 @@ def _context(run: TurnRun, one: Asked, claim: Claim, connection: Any = None) -> 
         deadline=run.about.deadline.earlier(_timeout(run, spec), now=anyio.current_time()),
         priority=run.about.priority,
         connection=connection,
-        notes=tuple(note for note in claim.notes if not note.startswith(_SHOWN)),
+        notes=await read_notes(run, [note for note in claim.notes if not note.startswith(_SHOWN)]),
         # In a transaction there is nothing to find out later, and the journal is busy with it.
         write_note=note if connection is None else _forget,
         late=_late(run, one),
@@ -224,7 +211,7 @@ def _late(run: TurnRun, one: Asked) -> Callable[[LateResult], None]:
 
 async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = None) -> End:
     with closing(CallProgress(run.emit, call_id=one.call.call_id, tool=one.call.name)) as progress:
-        context = replace(_context(run, one, claim, connection), show_progress=progress.report)
+        context = replace(await _context(run, one, claim, connection), show_progress=progress.report)
         end = await _called(run, one, claim, context)
     # What an error says may be the server's own words, too.
     return replace(end, untrusted=True) if one.made_by[1].untrusted else end
@@ -232,11 +219,20 @@ async def _outcome(run: TurnRun, one: Asked, claim: Claim, *, connection: Any = 
 
 async def _called(run: TurnRun, one: Asked, claim: Claim, context: ToolContext) -> End:
     toolset, spec, arguments = one.made_by
-    timeout = _timeout(run, spec)
     sent = claim.started.attempt > 1
-    limit = Deadline.after(timeout, now=anyio.current_time())
+    limit = Deadline.after(_timeout(run, spec), now=anyio.current_time())
+    unmasked: list[StoreError] = []
 
     async def make(_: Call) -> ToolOutput:
+        output = await ask()
+        try:
+            return await masked(run, one, output)
+        except StoreError as error:
+            # It was called: a policy must not repeat it, and not take this for a failure of the tool.
+            unmasked.append(error)
+            return ToolOutput(content=_words(FAILED), is_error=True)
+
+    async def ask() -> ToolOutput:
         nonlocal sent
         # Looked at only here, as the call may have waited for its turn or for a policy.
         if sent and anyio.current_time() >= claim.repeatable_until:
@@ -261,19 +257,28 @@ async def _called(run: TurnRun, one: Asked, claim: Claim, context: ToolContext) 
         notify=run.emit,
     )
     try:
-        return _read(await through(run.parts.policies, call, make))
-    except _NoAnswer:
-        late = f"no answer within {timeout} s"
+        output = await through(run.parts.policies, call, make)
+    except Exception as error:  # noqa: BLE001  (whatever a tool raises is its own failure, not the run's)
+        return await _failure(run, one, error)
+    if unmasked:
+        raise unmasked[0]  # what is not masked must not be recorded, so the turn stays open
+    return _read(output)
+
+
+async def _failure(run: TurnRun, one: Asked, error: Exception) -> End:
+    """Return what the model is told of a call that has failed. Raises StoreError."""
+    spec = one.made_by[1]
+    if isinstance(error, _NoAnswer):
+        late = f"no answer within {_timeout(run, spec)} s"
         if may_repeat(spec.effect):
             return End(outcome="error", content=_words(f"The tool gave {late}."))
         return End(outcome="unknown", content=_words(f"{UNKNOWN} (It gave {late}.)"))
-    except OutcomeUnknown as error:
-        return End(outcome="unknown", content=_words(f"{UNKNOWN} ({error})"))
-    except AssistantKitError as error:
-        return End(outcome="error", content=_words(str(error)))
-    except Exception:  # noqa: BLE001  (whatever a tool raises is its own failure, not the run's)
-        _log.exception("tool %s failed (call %s)", spec.name, one.call.call_id)
-        return _failed()
+    if isinstance(error, OutcomeUnknown):
+        return End(outcome="unknown", content=await masked_words(run, one, _words(f"{UNKNOWN} ({error})")))
+    if isinstance(error, AssistantKitError):
+        return End(outcome="error", content=await masked_words(run, one, _words(str(error))))
+    log_failure(_log, error, run.about.masks, "tool %s failed (call %s)", spec.name, one.call.call_id)
+    return _failed()
 
 
 async def _shortened(run: TurnRun, one: Asked, end: End) -> End:
@@ -292,7 +297,8 @@ async def _shortened(run: TurnRun, one: Asked, end: End) -> End:
             content, kept = await run.about.results.shortened(run.id, one.key, end.content)
             shown = replace(end, content=content, kept=kept)
         except (StoreError, InputError) as error:  # a store may refuse the name, too
-            _log.warning("the result of call %s of %s is not shortened: %s", one.call.call_id, one.call.name, error)
+            words = run.about.logged(error)
+            _log.warning("the result of call %s of %s is not shortened: %s", one.call.call_id, one.call.name, words)
     return shown
 
 
@@ -301,7 +307,7 @@ def _failed() -> End:
 
 
 def _read(output: ToolOutput) -> End:
-    content = tuple(_readable(part) for part in output.content)
+    content = readable(output.content)
     return End(outcome="error" if output.is_error else "ok", content=content, untrusted=output.untrusted)
 
 
@@ -310,19 +316,8 @@ def _marked(output: Answer, spec: ToolSpec) -> Answer:
     return replace(output, untrusted=True) if output is not None and spec.untrusted else output
 
 
-def _readable(part: Part) -> Part:
-    """Return what can be stored and sent in place of a part that cannot."""
-    if isinstance(part, Text):
-        return part if is_unicode(part.text) else Text(text=_replaced(part.text))
-    return part if has_content(part) else Text(text=f"({part.kind} without content)")
-
-
-def _replaced(text: str) -> str:
-    return text.encode(errors="replace").decode()
-
-
 def _words(text: str) -> tuple[Part, ...]:
-    return (Text(text=_replaced(text)),)
+    return (Text(text=as_unicode(text)),)
 
 
 async def _record(run: TurnRun, one: Asked, outcome: Outcome, words: str) -> Measured:

@@ -11,6 +11,7 @@ from assistant_kit.errors import AssistantKitError
 from assistant_kit.messages import Text, UserMessage, text_of
 from assistant_kit.protocols.memory import Recalled, UserMemory
 from assistant_kit.request_tokens import TOOLS
+from assistant_kit.run.masking import log_failure
 from assistant_kit.run.toolbox import Catalog
 from assistant_kit.run.turn import TurnRun
 from assistant_kit.tool_spec import HostedTool, ToolSpec
@@ -60,10 +61,10 @@ async def _found(run: TurnRun, memory: UserMemory) -> Sequence[MemoriesRecalled]
     try:
         recalled = await memory.recall(_question(run), limit=limit, max_tokens=None)
     except AssistantKitError as error:
-        _log.warning("nothing is recalled for turn %s: %s", run.id, error)
+        _log.warning("nothing is recalled for turn %s: %s", run.id, run.about.logged(error))
         return ()
-    except Exception:  # noqa: BLE001  (a memory's mistake must not cost the turn)
-        _log.exception("nothing is recalled for turn %s", run.id)
+    except Exception as error:  # noqa: BLE001  (a memory's mistake must not cost the turn)
+        log_failure(_log, error, run.about.masks, "nothing is recalled for turn %s", run.id)
         return ()
     least = settings.min_score
     new = [one for one in recalled if one.memory.id not in shown and (least is None or one.score >= least)]
@@ -117,9 +118,9 @@ async def _chosen(run: TurnRun, specs: Sequence[ToolSpec], room: int, sizes: dic
             question, specs, max_tokens=room, tokens=lambda spec: sizes[spec.name]
         )
     except AssistantKitError as error:
-        _log.warning("tools are not chosen by what turn %s is about: %s", run.id, error)
-    except Exception:  # noqa: BLE001  (a selector's mistake must not cost the turn)
-        _log.exception("tools are not chosen by what turn %s is about", run.id)
+        _log.warning("tools are not chosen by what turn %s is about: %s", run.id, run.about.logged(error))
+    except Exception as error:  # noqa: BLE001  (a selector's mistake must not cost the turn)
+        log_failure(_log, error, run.about.masks, "tools are not chosen by what turn %s is about", run.id)
     # What a selector returns is checked: the window's promise does not rest on it.
     kept: list[ToolSpec] = []
     for spec in chosen or specs:

@@ -17,7 +17,8 @@ class CallResult:
     """A tool call of a run and what became of it. `arguments` is JSON text; `outcome` is None while it waits.
 
     `key` is the call's place in its turn, `step.index`. `digest` binds tool and arguments, for approvals.
-    `resolved_by` says who found out later what became of a call that had been reported as unknown.
+    `resolved_by` says who found out later what became of a call that had been reported as unknown. `recorded_digest`
+    is the digest where other arguments are on record than these: with pseudonyms in the place of private values.
     """
 
     call_id: str
@@ -27,6 +28,7 @@ class CallResult:
     content: tuple[Part, ...] = ()
     key: str = ""
     resolved_by: str | None = None
+    recorded_digest: str = ""
 
     @property
     def text(self) -> str:
@@ -36,7 +38,7 @@ class CallResult:
     @property
     def digest(self) -> str:
         """What an approval of this call is bound to."""
-        return call_digest(self.tool, self.arguments)
+        return self.recorded_digest or call_digest(self.tool, self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from assistant_kit.entries import Compacted, Measured
 from assistant_kit.errors import AssistantKitError
 from assistant_kit.events import ContextCompacted
 from assistant_kit.protocols.compactor import Compaction, Crowded
+from assistant_kit.run.masking import Masks, log_failure
 from assistant_kit.run.turn import Circumstances, Past, TurnRun
 from assistant_kit.turns import Block, Turn
 from assistant_kit.usage import Usage
@@ -73,15 +74,25 @@ async def _asked(about: Circumstances, crowded: Crowded) -> Compaction | None:
     try:
         compaction = await about.compactor.compact(crowded)
     except AssistantKitError as error:
-        _log.warning("the conversation %r is not compacted as it should be: %s", about.conversation, error)
+        words = about.logged(error)
+        _log.warning("the conversation %r is not compacted as it should be: %s", about.conversation, words)
         return None
-    except Exception:  # noqa: BLE001  (a compactor's mistake must not cost the turn)
-        _log.exception("the conversation %r is not compacted as it should be", about.conversation)
+    except Exception as error:  # noqa: BLE001  (a compactor's mistake must not cost the turn)
+        words = "the conversation %r is not compacted as it should be"
+        log_failure(_log, error, about.masks, words, about.conversation)
         return None
+    if compaction is not None and about.masks is not None:
+        compaction = await _masked(compaction, about.masks)
     if compaction is not None and not fits(compaction, crowded):
         _log.warning("what compactor %r keeps of %r does not fit", compaction.strategy, about.conversation)
         return None
     return compaction
+
+
+async def _masked(compaction: Compaction, masks: Masks) -> Compaction:
+    texts = await masks.from_model([summary.text for summary in compaction.summaries])
+    masked = [replace(summary, text=text) for summary, text in zip(compaction.summaries, texts, strict=True)]
+    return replace(compaction, summaries=masked)
 
 
 def compacted(past: Past, compaction: Compaction | None, *, turn: str, key: str) -> Compacted:

@@ -1,5 +1,6 @@
 """A run that is read while it goes on."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -7,9 +8,10 @@ from typing import Generic, Self, TypeVar
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from assistant_kit.background import Background
-from assistant_kit.errors import AssistantKitError, InputError
+from assistant_kit.errors import AssistantKitError, InputError, StoreError
 from assistant_kit.events import Error, Event
 from assistant_kit.run.emitter import EventBuffer
+from assistant_kit.run.restored_events import KeptEvents, ReadEvents
 from assistant_kit.run.result import Result
 
 OutputT = TypeVar("OutputT")
@@ -22,10 +24,17 @@ class RunStream(Generic[OutputT]):
     closes the turn and frees the conversation before `async with` ends.
     """
 
-    def __init__(self, start: Callable[[Callable[[Event], None]], Awaitable[Result[OutputT]]]) -> None:
-        """Take what runs the turn and tells its events to a function."""
+    def __init__(
+        self,
+        start: Callable[[Callable[[Event], None]], Awaitable[Result[OutputT]]],
+        restored: ReadEvents | None = None,
+    ) -> None:
+        """Take what runs the turn and tells its events to a function; `restored` puts private values back."""
         self._start = start
         self._buffer = EventBuffer()
+        self._restored: ReadEvents | None = restored
+        self._ready: deque[Event] = deque()
+        self._unrestored: StoreError | None = None
         self._task: Background | None = None
         self._result: Result[OutputT] | None = None
         self._error: Exception | None = None
@@ -55,7 +64,7 @@ class RunStream(Generic[OutputT]):
         if self._task is None:
             message = "enter the stream first: async with assistant.stream(…) as run"
             raise InputError(message)
-        event = await self._buffer.get()
+        event = await (self._buffer.get() if self._restored is None else self._next_restored(self._restored))
         if event is not None:
             return event
         if self._error is not None:
@@ -64,13 +73,28 @@ class RunStream(Generic[OutputT]):
             await checkpoint_if_cancelled()
         raise StopAsyncIteration
 
+    def as_kept(self) -> Self:
+        """Give events as they may be kept, with pseudonyms in place of private values; to be said before it is entered.
+
+        Each can be restored by itself (`Conversation.restored`). Without a masker they are what they are.
+        """
+        if self._restored is not None:
+            self._restored = KeptEvents(self._restored.masks)
+        return self
+
     async def arrived(self) -> Sequence[Event]:
         """Wait for the next event and return it with all that have arrived; an empty sequence ends the stream."""
         try:
             first = await self.__anext__()
         except StopAsyncIteration:
             return ()
-        return (first, *self._buffer.take())
+        if self._restored is None:
+            return (first, *self._buffer.take())
+        for event in self._buffer.take():
+            await self._restore(self._restored, event)
+        events = (first, *self._ready)
+        self._ready.clear()
+        return events
 
     async def result(self) -> Result[OutputT]:
         """Read what is left and return the result. Raises the error of the run."""
@@ -78,6 +102,24 @@ class RunStream(Generic[OutputT]):
             pass
         assert self._result is not None  # noqa: S101  (a stream without error ends with a result)
         return self._result
+
+    async def _next_restored(self, restored: ReadEvents) -> Event | None:
+        while not self._ready:
+            event = await self._buffer.get()
+            await self._restore(restored, event)
+            if event is None:
+                break
+        return self._ready.popleft() if self._ready else None
+
+    async def _restore(self, restored: ReadEvents, event: Event | None) -> None:
+        """Restore an event, or with None what was held back of a text that was cut off."""
+        if self._unrestored is not None:
+            raise self._unrestored
+        try:
+            self._ready += await (restored.rest() if event is None else restored.take(event))
+        except StoreError as error:
+            self._unrestored = error  # an event is missing: nothing is shown behind it
+            raise
 
     async def _work(self) -> None:
         try:

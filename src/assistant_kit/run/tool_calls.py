@@ -8,8 +8,10 @@ from assistant_kit.entries import Measured, ToolStarted
 from assistant_kit.errors import NotTransactional
 from assistant_kit.events import ToolRequest
 from assistant_kit.messages import Outcome, ToolCall
+from assistant_kit.run.asked import Asked
 from assistant_kit.run.call_digest import digest_of, parsed_arguments
-from assistant_kit.run.one_call import CANCELLED, UNKNOWN, Asked, answer_call, note_definition, unmade
+from assistant_kit.run.masked_call import with_values
+from assistant_kit.run.one_call import CANCELLED, UNKNOWN, answer_call, note_definition, unmade
 from assistant_kit.run.turn import TurnRun, record
 from assistant_kit.side_by_side import side_by_side
 from assistant_kit.tool_spec import may_repeat
@@ -21,7 +23,7 @@ async def answer_calls(run: TurnRun, step: int, calls: Sequence[ToolCall]) -> Se
     waiting = [one for one in asked if _waits(run, one)]
     for one in waiting:
         await note_definition(run, one)
-    ready = [one for one in asked if one not in waiting]
+    ready = [await with_values(run, one) for one in asked if one not in waiting]
     runnable = [one for one in ready if one.refusal is None]
     claims = {claim.started.key: claim for claim in await run.runtime.claim([_intent(run, one) for one in runnable])}
     results: dict[str, Measured] = {}

@@ -3,9 +3,10 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, TypeAlias, cast
 
-from assistant_kit.errors import DuplicateTool
+from assistant_kit import registry
+from assistant_kit.errors import ConfigurationError, DuplicateTool
 from assistant_kit.events import ToolsetUnavailable
 from assistant_kit.messages import JsonObject
 from assistant_kit.protocols.toolset import (
@@ -20,6 +21,7 @@ from assistant_kit.tool_names import model_names
 from assistant_kit.tool_schema import minified_tool
 from assistant_kit.tool_spec import HostedTool, ToolSpec
 
+ToolSource: TypeAlias = Callable[..., Any] | Toolset | HostedTool
 KEPT = 64  # catalogs: users whose tools differ have one each, and most share one
 
 
@@ -138,6 +140,19 @@ class _Renamed:
 
 
 _NOTHING = Offering(tools=())
+
+
+def toolbox_of(tools: Sequence[ToolSource]) -> Toolbox:
+    """Return the toolbox of functions, toolsets and hosted tools. Raises ConfigurationError for anything else."""
+    functions = [tool for tool in tools if callable(tool)]
+    hosted = [tool for tool in tools if isinstance(tool, HostedTool)]
+    toolsets = [tool for tool in tools if not callable(tool) and not isinstance(tool, HostedTool)]
+    for toolset in toolsets:
+        if not hasattr(toolset, "call"):
+            message = f"{toolset!r} is no tool: pass a function, a toolset such as MCPServer, or a HostedTool"
+            raise ConfigurationError(message)
+    given: list[Toolset] = [registry.load(registry.FUNCTION_TOOLS)(functions)] if functions else []
+    return Toolbox((*given, *toolsets), hosted, connected=bool(toolsets))
 
 
 def _renamed(toolset: Toolset, spec: ToolSpec, name: str) -> tuple[Toolset, ToolSpec]:

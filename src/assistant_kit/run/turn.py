@@ -27,6 +27,7 @@ from assistant_kit.request_tokens import tool_tokens
 from assistant_kit.run.counting import Counting
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.long_results import LongResults
+from assistant_kit.run.masking import Masks
 from assistant_kit.run.result import usage_of
 from assistant_kit.run.toolbox import Catalog
 from assistant_kit.run.view_cache import ViewCache
@@ -67,7 +68,8 @@ class Circumstances:
 
     `results` keeps what is too long to be shown, `reader` makes the tool that reads it again, and `find` looks up the
     end of a call in the journal.
-    `late` takes, from any thread, the end of a call that came after the call was given up.
+    `late` takes, from any thread, the end of a call that came after the call was given up. `masks` masks private data,
+    if that is wanted.
     """
 
     parts: Parts
@@ -91,6 +93,11 @@ class Circumstances:
     emit: Callable[[Event], None]
     stream: bool
     late: Callable[[ToolFinished], None]
+    masks: Masks | None = None
+
+    def logged(self, text: object) -> str:
+        """Return a text, or that of an error, as it may be logged, or recorded as a reason."""
+        return str(text) if self.masks is None else self.masks.redact(str(text))
 
     @property
     def output_schema(self) -> OutputSchema | None:
@@ -209,6 +216,11 @@ class TurnRun:
         """Return a tool on offer, by its name."""
         # Only the one that reads results may have come since the last request was made.
         return self._catalog.tools.get(name) or self.catalog.tools.get(name)
+
+    def reads_results(self, tool: str) -> bool:
+        """Tell whether a tool is the one that reads results again."""
+        found = self.tool(tool)
+        return found is not None and self._reading and found[1] is self.about.reader(self._find)[1]
 
     @property
     def _refers(self) -> bool:

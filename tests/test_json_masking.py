@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from assistant_kit.maskers.json_values import mask_json, restore_json
+from assistant_kit.json_masking import mask_json, replaced_in_json_text, restore_json
 from assistant_kit.maskers.memory_vault import MemoryVault
 from assistant_kit.maskers.rules import RuleMasker
 from assistant_kit.messages import Json
@@ -58,3 +58,31 @@ async def test_what_the_model_wrote_keeps_its_pseudonyms() -> None:
     await mask_json(ann, "ann@example.org")
 
     assert await mask_json(ann, ["<EMAIL_1>", "bob@example.org"], origin="model") == ["<EMAIL_1>", "<EMAIL_2>"]
+
+
+def shout(text: str) -> str:
+    return text.upper()
+
+
+def test_json_text_in_which_nothing_is_replaced_stays_as_it_was_written() -> None:
+    text = '{ "A": ["\\u0042", 1.50, true, null] }'
+    assert replaced_in_json_text(text, shout) == text
+
+
+def test_json_text_is_replaced_text_by_text_and_what_is_none_as_one_text() -> None:
+    assert replaced_in_json_text('{"a": "b\\u0063"}', shout) == '{"A":"BC"}'
+    assert replaced_in_json_text("{a: b", shout) == "{A: B"
+
+
+def test_of_properties_of_one_name_only_the_last_one_is_left() -> None:
+    assert replaced_in_json_text('{"A": "bob", "A": "X"}', shout) == '{"A":"X"}'
+
+
+@pytest.mark.parametrize("levels", [101, 100_000])
+def test_json_text_of_very_many_levels_is_one_text(levels: int) -> None:
+    text = "[" * levels + '"b"' + "]" * levels
+    assert replaced_in_json_text(text, shout) == text.upper()
+
+
+def test_json_text_of_some_levels_is_looked_into() -> None:
+    assert replaced_in_json_text("[" * 99 + '"\\u0062"' + "]" * 99, shout) == "[" * 99 + '"B"' + "]" * 99
