@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 from assistant_kit.public_names import PLACES as _PLACES
 
 if TYPE_CHECKING:
+    from assistant_kit.artifact_stores import make_artifact_store as make_artifact_store
+    from assistant_kit.artifact_stores.folder import FolderArtifactStore as FolderArtifactStore
+    from assistant_kit.artifact_stores.memory import MemoryArtifactStore as MemoryArtifactStore
+    from assistant_kit.artifact_stores.s3 import S3ArtifactStore as S3ArtifactStore
     from assistant_kit.assistant import Assistant as Assistant
     from assistant_kit.compactors.chain import Chain as Chain
     from assistant_kit.compactors.clear_results import ClearResults as ClearResults
@@ -124,6 +128,10 @@ if TYPE_CHECKING:
     from assistant_kit.prices import ModelPrice as ModelPrice
     from assistant_kit.prices import Prices as Prices
     from assistant_kit.prices import Rates as Rates
+    from assistant_kit.protocols.artifact_store import Artifact as Artifact
+    from assistant_kit.protocols.artifact_store import ArtifactNotFound as ArtifactNotFound
+    from assistant_kit.protocols.artifact_store import ArtifactStore as ArtifactStore
+    from assistant_kit.protocols.artifact_store import ArtifactTooLarge as ArtifactTooLarge
     from assistant_kit.protocols.caller import Caller as Caller
     from assistant_kit.protocols.masker import Masker as Masker
     from assistant_kit.protocols.masker import Vault as Vault
@@ -177,6 +185,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Adaptive",
     "ApprovalPending",
+    "Artifact",
+    "ArtifactNotFound",
+    "ArtifactStore",
+    "ArtifactTooLarge",
     "Assistant",
     "AssistantKitError",
     "Backup",
@@ -217,6 +229,7 @@ __all__ = [
     "ExtractionSettings",
     "Fallback",
     "File",
+    "FolderArtifactStore",
     "HTTPTools",
     "HashingEmbedder",
     "Health",
@@ -239,6 +252,7 @@ __all__ = [
     "MCPOAuth",
     "MCPServer",
     "Masker",
+    "MemoryArtifactStore",
     "MemoryIndex",
     "MemorySettings",
     "MemoryState",
@@ -299,6 +313,7 @@ __all__ = [
     "RunError",
     "RunLimits",
     "RunStream",
+    "S3ArtifactStore",
     "SQLiteIndex",
     "SQLiteState",
     "SQLiteStore",
@@ -335,6 +350,7 @@ __all__ = [
     "citations",
     "guarded",
     "keyed",
+    "make_artifact_store",
     "observed",
     "tool",
     "tool_server",

@@ -238,6 +238,7 @@ FACADES = {"Erasing", "Exporting", "SyncAssistant"}
 EXPORTED_BY = {
     "UserStore": "conversation",
     "UserMemory": "memory",
+    "OwnedArtifacts": "artifacts",
     "OwnedIndex": "memory, documents",
     "SharedState": "quotas",
 }

@@ -2,6 +2,7 @@
 
 `store.StoreConformance` is for stores, `index.IndexConformance` for search indexes, `memory.MemoryConformance` for
 memories, `embedder.EmbedderConformance` for embedders, `token_counter.TokenCounterConformance` for token counters,
+`artifact_store.ArtifactStoreConformance` for artifact stores, `event_log.EventLogConformance` for event logs,
 `shared_state.SharedStateConformance` for shared state, `observer.ObserverConformance` for observers,
 `masker.MaskerConformance` for maskers, `masker_vault.VaultConformance` for their vaults; their docstrings have
 examples. The suites need pytest, and anyio's pytest plugin.
@@ -11,6 +12,10 @@ import pytest
 
 # A failed assert shows its values only in modules that pytest knows before they are imported.
 pytest.register_assert_rewrite(
+    f"{__name__}.artifact_store_isolation",
+    f"{__name__}.artifact_store_puts",
+    f"{__name__}.artifact_store_reads",
+    f"{__name__}.artifact_store_workbench",
     f"{__name__}.embedder",
     f"{__name__}.index_concurrency",
     f"{__name__}.index_deletion",
