@@ -4,12 +4,12 @@ import argparse
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from examples.flask_demo.certificates import CertificateError, make, renew
 from examples.flask_demo.machine.children import ChildFailed, Children
 from examples.flask_demo.machine.plan import Place, Plan, programs
 from examples.flask_demo.machine.servers import free_ports, postgres_server, redis_server
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_free(asked.port)
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         return _run(data, asked, stopped)
-    except (ChildFailed, OSError) as error:
+    except (ChildFailed, CertificateError, OSError) as error:
         _tell(f"error: {error}")
         return 2
 
@@ -55,9 +55,10 @@ def _run(data: Path, asked: argparse.Namespace, stopped: threading.Event) -> int
     with Children() as children:
         place = _place(data, children, postgres=asked.postgres)
         plan = Plan.drawn(port=asked.port, orchestrators=asked.orchestrators)
-        _certificates(place)
+        (renew if place.certificates.exists() else make)(place.certificates)  # so they never grow old
         _tell("Starting…")
-        children.start(*programs(plan, place), until=stopped.is_set)
+        for group in programs(plan, place):
+            children.start(*group, until=stopped.is_set)
         if not stopped.is_set():
             _tell(f"Ready: {plan.url}    (Ctrl-C ends it; logs: {place.logs})")
         try:
@@ -85,14 +86,6 @@ def _place(data: Path, children: Children, *, postgres: bool) -> Place:
         database = f"postgresql://postgres@127.0.0.1:{other}/postgres"
         children.start(postgres_server(data / "postgres", other, logs / "postgres.log"))
     return Place(data=data, database_url=database, redis_url=redis)
-
-
-def _certificates(place: Place) -> None:
-    if not place.certificates.exists():
-        command = [sys.executable, "-m", "examples.flask_demo.certificates", str(place.certificates)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ChildFailed(f"the certificates cannot be made: {done.stderr.strip()}")
 
 
 def _stopped() -> threading.Event:

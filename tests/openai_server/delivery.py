@@ -78,6 +78,8 @@ class Delivery:
             self.connection.write_chunks(events)
             return
         for event in events:
+            if self.connection.left.is_set():
+                return
             self.connection.write_chunks([event])
             await (self._hang(pause) if pause else asyncio.sleep(0))
 

@@ -5,9 +5,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -47,6 +48,7 @@ class Child:
         """Start the program; whether it answers is seen by `wait`."""
         self.program = program
         self._started: list[float] = []
+        self._is_stopping = False
         self._process = self._start()
 
     @property
@@ -89,9 +91,15 @@ class Child:
         if not self.has_ended:
             self._process.send_signal(sent)
 
+    def ask_to_stop(self) -> None:
+        """Tell it to end in good order; once, as a second signal would mean haste."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self.signal(self.program.stop)
+
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """End it in good order, or else by force; with everything that it has started."""
-        self.signal(self.program.stop)
+        self.ask_to_stop()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -107,6 +115,7 @@ class Child:
     def _start(self) -> subprocess.Popen[bytes]:
         program = self.program
         self._started.append(time.monotonic())
+        self._is_stopping = False
         kept = {name: value for name, value in os.environ.items() if not name.startswith(program.hidden or ("\0",))}
         with program.log.open("ab") as output:
             return subprocess.Popen(
@@ -120,11 +129,11 @@ class Child:
 
 
 class Children:
-    """Several programs; a context manager that ends them in the opposite order."""
+    """Several programs, in groups that were started together. A context manager: the last group is ended first."""
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._children: list[Child] = []
+        self._groups: list[list[Child]] = []
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -136,28 +145,35 @@ class Children:
 
     def __getitem__(self, name: str) -> Child:
         """Return the one of that name."""
-        return next(child for child in self._children if child.program.name == name)
+        return next(child for child in self if child.program.name == name)
+
+    def __iter__(self) -> Iterator[Child]:
+        """Go through them, in the order in which they were started."""
+        return chain.from_iterable(self._groups)
 
     def start(self, *programs: Program, until: Callable[[], bool] = lambda: False) -> None:
         """Start programs beside each other, and return when all answer, or `until` says so. Raises ChildFailed."""
-        begun: list[Child] = []
+        self._groups.append([])
         for program in programs:
-            begun.append(Child(program))
-            self._children.append(begun[-1])
-        for child in begun:
+            self._groups[-1].append(Child(program))
+        for child in self._groups[-1]:
             child.wait(until=until)
 
     def mend(self, tell: Callable[[str], None]) -> None:
         """Start again what has ended. Raises ChildFailed when one ends too often."""
-        for child in self._children:
+        for child in self:
             if child.has_ended:
                 tell(f"{child.program.name} {child.status}: it is started again")
                 child.start_again()
 
     def stop(self) -> None:
-        """End all of them, the last one first."""
-        while self._children:
-            self._children.pop().stop()
+        """End all of them, the last group first."""
+        while self._groups:
+            group = self._groups.pop()
+            for child in group:
+                child.ask_to_stop()
+            for child in group:
+                child.stop()
 
 
 def _ending_with_us(stop: signal.Signals) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from examples.flask_demo.machine.children import Program
 from examples.flask_demo.machine.servers import free_ports
@@ -104,18 +105,23 @@ class Plan:
         return f"http://localhost:{self.identity.port}"
 
 
-def programs(plan: Plan, place: Place) -> Sequence[Program]:
-    """Return the programs of the system beside its databases."""
-    return [
-        _identity(plan, place),
-        *(_tool_server(name, plan, place) for name in plan.tools),
-        *(_orchestrator(f"orchestrator-{n}", plan, place, ends) for n, ends in enumerate(plan.orchestrators, 1)),
-        _frontend(plan, place),
+def programs(
+    plan: Plan, place: Place, orchestrators: Mapping[str, str] = MappingProxyType({})
+) -> Sequence[Sequence[Program]]:
+    """Return the programs of the system beside its databases: each group needs those before it.
+
+    `orchestrators` is what these are told besides.
+    """
+    called = [_identity(plan, place), *(_tool_server(name, plan, place) for name in plan.tools)]
+    calling = [
+        _orchestrator(f"orchestrator-{n}", plan, place, ends, orchestrators)
+        for n, ends in enumerate(plan.orchestrators, 1)
     ]
+    return [called, [*calling, _frontend(plan, place)]]
 
 
 def _identity(plan: Plan, place: Place) -> Program:
-    made = _program("identity", place, plan.identity, {"ISSUER": plan.issuer})
+    made = _program("identity", place, plan.identity, {"ISSUER": plan.issuer, **_client(place)})
     return replace(made, answers=partial(is_ready, f"{plan.issuer}/.well-known/openid-configuration"))
 
 
@@ -126,15 +132,18 @@ def _tool_server(name: str, plan: Plan, place: Place) -> Program:
     return replace(made, name=name, log=place.logs / f"{name}.log")
 
 
-def _orchestrator(name: str, plan: Plan, place: Place, ends: Ends) -> Program:
+def _orchestrator(name: str, plan: Plan, place: Place, ends: Ends, more: Mapping[str, str]) -> Program:
     servers = ",".join(f"{tool}=https://{_HOST}:{at.port}" for tool, at in plan.tools.items())
     told = {
         "FILES_URL": _files(place),
         "JWKS_URL": f"http://{_HOST}:{plan.frontend.admin}/.well-known/jwks.json",
-        "MASTER_KEYS_FILE": str(secret_file(place, "master-keys", f"first:{_random()}\n")),
+        "MASTER_KEYS_FILE": str(
+            secret_file(place, "master-keys", f"first:{b64encode(secrets.token_bytes(32)).decode()}\n")
+        ),
         "SIGNING_KEYS_FILE": str(place.data / "orchestrator-signing-keys.pem"),
         "TOOL_SERVERS": servers,
         **_shared(plan, place),
+        **more,
     }
     made = _program("orchestrator", place, ends, told)
     return replace(made, name=name, log=place.logs / f"{name}.log")
@@ -142,11 +151,10 @@ def _orchestrator(name: str, plan: Plan, place: Place, ends: Ends) -> Program:
 
 def _frontend(plan: Plan, place: Place) -> Program:
     told = {
-        "OIDC_CLIENT_ID": "web",
-        "OIDC_CLIENT_SECRET_FILE": str(secret_file(place, "oidc-client-secret")),
         "OIDC_ISSUER": plan.issuer,
         "ORCHESTRATOR_URLS": ",".join(f"https://{_HOST}:{ends.port}" for ends in plan.orchestrators),
         "PUBLIC_URL": plan.url,
+        **_client(place),
         "SIGNING_KEYS_FILE": str(place.data / "frontend-signing-keys.pem"),
         **_shared(plan, place),
     }
@@ -160,6 +168,10 @@ def _shared(plan: Plan, place: Place) -> Mapping[str, str]:
         "TLS_DIR": str(place.certificates),
         "TOKEN_ISSUER": plan.url,
     }
+
+
+def _client(place: Place) -> Mapping[str, str]:
+    return {"OIDC_CLIENT_ID": "web", "OIDC_CLIENT_SECRET_FILE": str(secret_file(place, "oidc-client-secret"))}
 
 
 def _files(place: Place) -> str:
@@ -182,7 +194,7 @@ def secret_file(place: Place, name: str, text: str | None = None) -> Path:
     path = place.data / name
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text or _random())
+            file.write(text or secrets.token_urlsafe(32))
     return path
 
 
@@ -193,7 +205,3 @@ def is_ready(url: str, context: ssl.SSLContext | None = None) -> bool:
             return answer.status == 200  # noqa: PLR2004  (OK)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _random() -> str:
-    return b64encode(secrets.token_bytes(32)).decode()

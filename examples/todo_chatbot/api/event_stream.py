@@ -1,9 +1,6 @@
 """The events of a run as server-sent events."""
 
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import anyio
@@ -11,7 +8,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from assistant_kit import RunStream
-from assistant_kit.events import Event
+from assistant_kit.integrations.streaming import Entry, Failure, data_of, error_data, sse
+from assistant_kit.messages import JsonObject
 from examples.todo_chatbot.api.errors import told
 
 _log = logging.getLogger("todo.api")
@@ -71,36 +69,24 @@ class EventStream(Response):
         try:
             async with self._run as run:
                 while events := await run.arrived():
-                    await _write(send, b"".join(self._written(event.kind, _data(event)) for event in events))
+                    told_now = ((event.kind, data_of(event, tell=_failure)) for event in events)
+                    await _write(send, b"".join(self._written(*one) for one in told_now))
                     if events[-1].kind == "error":
                         break
         except Exception as error:  # noqa: BLE001  (the reader is told, and the log)
             _log.exception("a stream has failed")
-            await _write(send, self._written("error", {"error": _json(error)}))
+            await _write(send, self._written("error", {"error": error_data(error, tell=_failure)}))
         await _write(send, b"", more=False)
 
-    def _written(self, name: str, data: Mapping[str, Any]) -> bytes:
+    def _written(self, name: str, data: JsonObject) -> bytes:
         self._number += 1
-        text = json.dumps(data)  # in one line, and ASCII
-        return f"id: {self._number}\nevent: {name}\ndata: {text}\n\n".encode()
+        return sse.written(Entry(id=self._number, name=name, data=data))
 
 
 async def _write(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-def _data(event: Event) -> dict[str, Any]:
-    """Return the fields of an event, by the names that they have in the library."""
-    return {field.name: _json(getattr(event, field.name)) for field in fields(event) if field.name != "kind"}
-
-
-def _json(value: Any) -> Any:
-    match value:
-        case Exception():
-            return told(value)[1].error.model_dump()
-        case (*several,):
-            return [_json(one) for one in several]
-        case _ if is_dataclass(value):
-            return {field.name: _json(getattr(value, field.name)) for field in fields(value)}
-        case _:
-            return value
+def _failure(error: BaseException) -> Failure:
+    detail = told(error if isinstance(error, Exception) else RuntimeError())[1].error
+    return Failure(code=detail.code, message=detail.message)

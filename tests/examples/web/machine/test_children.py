@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -125,6 +126,7 @@ def test_programs_end_with_the_one_who_started_them_even_if_that_was_killed(tmp_
     starting = f"""
 import sys, time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from examples.flask_demo.machine.children import Children
 from tests.examples.web.machine.test_children import program
 with Children() as children:
@@ -141,18 +143,11 @@ with Children() as children:
 
 def test_the_servers_that_come_along_answer_and_keep_what_they_have(tmp_path: Path) -> None:
     one, other = free_ports(2)
-    for _ in range(2):
-        with Children() as children:
-            children.start(
-                redis_server(tmp_path / "redis", one, tmp_path / "redis.log"),
-                postgres_server(_reachable(tmp_path), other, tmp_path / "postgres.log"),
-            )
-
-
-def _reachable(folder: Path) -> Path:
-    """Open the way to a folder for the user as whom Postgres runs when this is root."""
-    for parent in (folder, *folder.parents):
-        if parent.owner() == "root" and parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
-    folder.chmod(0o711)
-    return folder / "postgres"
+    with TemporaryDirectory(prefix="web-postgres-", dir="/tmp") as reachable:  # by the user as whom Postgres runs
+        Path(reachable).chmod(0o711)
+        for _ in range(2):
+            with Children() as children:
+                children.start(
+                    redis_server(tmp_path / "redis", one, tmp_path / "redis.log"),
+                    postgres_server(Path(reachable) / "postgres", other, tmp_path / "postgres.log"),
+                )

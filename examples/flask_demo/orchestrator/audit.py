@@ -1,0 +1,34 @@
+"""Whether journals are still what was written: `python -m examples.flask_demo.orchestrator audit verify [USER]`."""
+
+from typing import TextIO
+
+from assistant_kit.audit import verify
+from assistant_kit.protocols.store import Store
+
+_PAGE = 100
+
+
+async def verify_users(store: Store, user: str | None, out: TextIO) -> bool:
+    """Verify the audit chain of a user, or of all, and say what was found; tell whether all is well.
+
+    The chain is about what is kept, which is encrypted: no key is needed. Raises StoreError.
+    """
+    users = wrong = 0
+    try:
+        await store.open()
+        after = ""
+        while page := [user] if user is not None else await store.users(after=after, limit=_PAGE):
+            for name in page:
+                report = await verify(store.for_user(name))
+                users += 1
+                wrong += not report.ok
+                word = "whole" if report.ok else "WRONG"
+                out.write(f"{word}  {name}: {report.head.n} links, {report.records} records\n")
+                out.writelines(f"       {finding}\n" for finding in report.findings)
+            if user is not None:
+                break
+            after = page[-1]
+    finally:
+        await store.aclose()
+    out.write(f"users={users} wrong={wrong}\n")
+    return not wrong

@@ -1,0 +1,74 @@
+"""Where the data of this process is: journals, the vault of pseudonyms, passages of documents, users."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from assistant_kit import EncryptedStore, PostgresIndex, PostgresStore, SQLiteIndex, SQLiteStore
+from assistant_kit.protocols.key_provider import KeyProvider
+from assistant_kit.protocols.search_index import SearchIndex
+from assistant_kit.protocols.store import Store
+from examples.flask_demo.orchestrator.settings import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """One Postgres, with a schema for each; or files of SQLite side by side."""
+
+    url: URL
+
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """Take `sqlite:///file` or `postgresql://…`; nothing is opened yet. Raises SettingsError."""
+        try:
+            url = make_url(address)
+        except ArgumentError as error:
+            raise SettingsError("DATABASE_URL is no address: set it to sqlite:///file or postgresql://…") from error
+        if url.get_backend_name() not in ("sqlite", "postgresql") or not url.database:
+            raise SettingsError(
+                f"DATABASE_URL begins with {url.drivername}: set it to sqlite:///file or postgresql://…"
+            )
+        return cls(url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether these are files."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def journals(self, keys: KeyProvider) -> EncryptedStore:
+        """Return the store of journals: encrypted, and with an audit log."""
+        return EncryptedStore(self.kept(), keys)
+
+    def kept(self) -> Store:
+        """Return the store of journals as it is kept: what the audit log is about."""
+        if self.is_sqlite:
+            return SQLiteStore(self._file(""), audit=True)
+        return PostgresStore(self._address, schema="web_journals", connections=8, audit=True)
+
+    def vault(self, keys: KeyProvider) -> EncryptedStore:
+        """Return the store of pseudonyms: apart from the journals, so that neither tells anything without the other."""
+        if self.is_sqlite:
+            return EncryptedStore(SQLiteStore(self._file(".vault")), keys)
+        return EncryptedStore(PostgresStore(self._address, schema="web_vault"), keys)
+
+    def index(self) -> SearchIndex:
+        """Return the index of uploaded documents."""
+        if self.is_sqlite:
+            return SQLiteIndex(self._file(".documents"))
+        return PostgresIndex(self._address, schema="web_documents")
+
+    def users(self) -> Engine:
+        """Return the engine for the table of users."""
+        if self.is_sqlite:
+            return create_engine(self.url.set(database=self._file(".users")), connect_args={"timeout": 10.0})
+        return create_engine(self.url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+    @property
+    def _address(self) -> str:
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def _file(self, part: str) -> str:
+        return f"{self.url.database}{part}"

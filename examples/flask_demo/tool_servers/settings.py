@@ -1,0 +1,83 @@
+"""What the environment says: where a tool server listens, who may ask it, where its data is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+VARIABLES: Final = """\
+environment:
+  LISTEN         host:port of the tools, by MCP (/mcp) and by the plain contract (/mcp/discover, /mcp/execute, /health)
+  ADMIN_LISTEN   host:port of /health, /ready, /metrics; no user's data
+  JWKS_URL       where the orchestrators publish the keys of their tokens
+  TOKEN_ISSUER   who issues these tokens: the front end's PUBLIC_URL
+  DATABASE_URL   sqlite:///file or postgresql://…: appointments, the handbook's index
+  FILES_URL      file:///folder or s3://bucket/prefix: notes
+  REDIS_URL      redis://…: what came of calls, so that a repeated one is made once (default: this process's memory)
+  TLS_DIR        folder of certificates; without it plain HTTP, for one machine only
+  HOSTS          names by which it is reached, beside those of this machine: "notes:* notes-blue:*"
+  OTEL_EXPORTER_OTLP_ENDPOINT   where traces go (default: nowhere)
+  LOG_LEVEL      debug, info, warning or error (default: info)"""
+
+_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+class SettingsError(Exception):
+    """The environment asks for something that cannot be; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one start. An address that the server does not need may be empty."""
+
+    listen: str
+    admin_listen: str
+    jwks_url: str
+    token_issuer: str
+    database_url: str = field(default="", repr=False)
+    files_url: str = ""
+    redis_url: str = field(default="", repr=False)
+    tls_dir: Path | None = None
+    hosts: tuple[str, ...] = ()
+    otlp_endpoint: str | None = None
+    log_level: str = "info"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the environment. Raises SettingsError."""
+    tls = given(environment, "TLS_DIR")
+    level = (environment.get("LOG_LEVEL") or "info").lower()
+    if level not in _LEVELS:
+        raise SettingsError(f"LOG_LEVEL is {level!r}: set it to one of {', '.join(_LEVELS)}, or leave it out")
+    return Settings(
+        listen=needed(environment, "LISTEN", "host:port, such as 127.0.0.1:8021"),
+        admin_listen=needed(environment, "ADMIN_LISTEN", "host:port, such as 127.0.0.1:8031"),
+        jwks_url=needed(environment, "JWKS_URL", "the orchestrators' address of /.well-known/jwks.json"),
+        token_issuer=needed(environment, "TOKEN_ISSUER", "the front end's PUBLIC_URL"),
+        database_url=given(environment, "DATABASE_URL") or "",
+        files_url=given(environment, "FILES_URL") or "",
+        redis_url=given(environment, "REDIS_URL") or "",
+        tls_dir=None if tls is None else Path(tls),
+        hosts=tuple(environment.get("HOSTS", "").split()),
+        otlp_endpoint=given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        log_level=level,
+    )
+
+
+def given(environment: Mapping[str, str], name: str) -> str | None:
+    """Return a variable, or what is in the file that NAME_FILE names; None where there is neither."""
+    text, file = environment.get(name), environment.get(f"{name}_FILE")
+    if text or not file:
+        return text or None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{name}_FILE names {file}, which cannot be read: {error}") from error
+
+
+def needed(environment: Mapping[str, str], name: str, example: str) -> str:
+    """Return a variable that has to be there. Raises SettingsError."""
+    found = given(environment, name)
+    if found is None:
+        raise SettingsError(f"{name} is missing: set it to {example}")
+    return found

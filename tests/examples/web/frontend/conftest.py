@@ -1,0 +1,34 @@
+"""A front end in a test: real Redis, a real identity provider, an orchestrator that records what it is asked."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.examples.web.frontend.surroundings import Recorder, System, identity_provider, recorder, system
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[str]:
+    with identity_provider() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def running_recorder() -> Iterator[Recorder]:
+    with recorder() as started:
+        yield started
+
+
+@pytest.fixture
+def upstream(running_recorder: Recorder) -> Recorder:
+    running_recorder.begin_anew()
+    return running_recorder
+
+
+@pytest.fixture(scope="module")
+def web(
+    valkey_url: str, issuer: str, running_recorder: Recorder, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("frontend")
+    with system(folder, valkey_url, issuer, running_recorder.url) as made:
+        yield made

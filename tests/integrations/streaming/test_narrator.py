@@ -1,0 +1,193 @@
+"""What a narrator leaves out, because readers have been told already, and what it does when the log is not there."""
+
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from assistant_kit.entries import Entry, Measured, ModelResponded, ToolFinished, TurnStarted
+from assistant_kit.errors import LeaseLost
+from assistant_kit.events import (
+    ApprovalRequired,
+    Event,
+    ReasoningToken,
+    TextRetracted,
+    Token,
+    ToolRequest,
+    ToolResult,
+    ToolsetUnavailable,
+)
+from assistant_kit.integrations.streaming.failures import failure_of
+from assistant_kit.integrations.streaming.narrator import Narrator
+from assistant_kit.messages import AssistantMessage, DeveloperMessage, Text, ToolCall, UserMessage
+from assistant_kit.protocols.event_log import NewEvent
+from assistant_kit.testing.conformance.event_log_workbench import events, told
+from assistant_kit.usage import Usage
+from tests.integrations.streaming.relaying import FaultyLog
+
+pytestmark = pytest.mark.anyio
+
+STARTED = TurnStarted(turn="t", request_id="r", input=UserMessage(content=(Text(text="x"),)))
+CONTENT = (Text(text="done"),)
+REQUEST = ToolRequest(call_id="a", tool="tool", arguments={})
+RESULT = ToolResult(call_id="a", tool="tool", outcome="ok", content=CONTENT)
+MISSING = ToolsetUnavailable(toolset="s", reason="down")
+
+
+async def held() -> None:
+    """Hold the lease."""
+
+
+async def lost() -> None:
+    raise LeaseLost("c")
+
+
+def narrator(log: FaultyLog, *, holds: bool = True, whole: bool = False) -> Narrator:
+    still_held = held if holds else lost
+    return Narrator(log.for_user("u"), "c", tell=failure_of, still_held=still_held, whole=whole)
+
+
+def measured(*entries: Entry) -> list[Measured]:
+    return [Measured(entry=entry, tokens=0, counted_by="") for entry in (STARTED, *entries)]
+
+
+def answer(step: int, text: str, *, prompt: str | None = None, calls: Sequence[str] = ()) -> ModelResponded:
+    asked = tuple(ToolCall(call_id=call, name="tool", arguments="{}") for call in calls)
+    return ModelResponded(
+        turn="t",
+        step=step,
+        model="m",
+        items=(AssistantMessage(text=text), *asked),
+        usage=Usage(),
+        prompt=None if prompt is None else DeveloperMessage(text=prompt),
+    )
+
+
+async def written(log: FaultyLog, made: Narrator, heard: Sequence[Event]) -> list[tuple[str, object]]:
+    """Let the narrator hear events and write all; return what the log has."""
+    for event in heard:
+        made.hear(event)
+    made.close()
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(made.run)
+            await made.written()
+    return [(entry.name, entry.data.get("text")) for entry in await log.for_user("u").read("c")]
+
+
+async def test_what_the_loop_tells_again_is_left_out() -> None:
+    log = FaultyLog()
+    made = narrator(log)
+    refused = ToolFinished(turn="t", key="2.0", call_id="a", tool="tool", outcome="error", content=CONTENT)
+    entries = measured(answer(1, "bad"), answer(2, "good ", prompt="again", calls=["a"]), refused)
+    made.hear(MISSING)
+    await made.go_on(entries, fence=1)
+
+    found = await written(
+        log, made, [TextRetracted(text="bad"), REQUEST, RESULT, Token("new"), TextRetracted(text="new")]
+    )
+
+    assert found == [
+        ("message", "x"),
+        ("toolset_unavailable", None),
+        ("token", "good "),
+        ("tool_request", None),
+        ("tool_result", "done"),
+        ("token", "new"),
+        ("text_retracted", "new"),
+    ]
+
+
+async def test_a_call_that_waits_is_shown_once() -> None:
+    log = FaultyLog()
+    first = narrator(log)
+    first.begin({"request_id": "r", "text": "x"}, fence=1)
+    waiting = ApprovalRequired(call_id="a", tool="tool", arguments={}, digest="d")
+    before = await written(log, first, [waiting])
+    second = narrator(log)
+    await second.go_on(measured(answer(1, "", calls=["a"])), fence=2)
+
+    assert await written(log, second, [waiting]) == before
+
+
+async def test_a_log_that_cannot_be_read_is_told_from_the_journal() -> None:
+    log = FaultyLog()
+    log.is_down = True
+    made = narrator(log)
+    await made.go_on(measured(answer(1, "one ")), fence=1)
+    log.is_down = False
+
+    assert await written(log, made, [Token("two")]) == [("message", "x"), ("token", "one two")]
+
+
+async def test_a_turn_that_the_log_has_in_part_is_told_anew() -> None:
+    log = FaultyLog()
+    other = await log.for_user("u").open("c", fence=1)
+    await other.append(events("of another turn"))
+    made = narrator(log)
+    await made.go_on(measured(answer(1, "one ")), fence=2)
+
+    found = await written(log, made, [Token("two")])
+
+    assert found == [("token", "of another turn"), ("reset", None), ("message", "x"), ("token", "one two")]
+
+
+async def test_who_has_lost_the_lease_says_nothing() -> None:
+    log = FaultyLog()
+    other = await log.for_user("u").open("c", fence=7)
+    await told(other, "a")
+    made = narrator(log, holds=False)
+    made.begin({"request_id": "r", "text": "x"}, fence=6)
+
+    found = await written(log, made, [Token("lost")])
+    made.hear(Token("lost as well"))
+
+    assert found == [("token", "a")]
+
+
+async def test_the_log_of_a_deleted_conversation_of_this_name_is_forgotten() -> None:
+    log = FaultyLog()
+    await told(await log.for_user("u").open("c", fence=7), "a")
+    made = narrator(log)
+    made.begin({"request_id": "r", "text": "x"}, fence=1)
+
+    assert await written(log, made, [Token("b")]) == [("message", "x"), ("token", "b")]
+
+
+async def test_what_the_log_forgets_in_the_middle_is_told_anew() -> None:
+    log = FaultyLog()
+    made = narrator(log)
+    made.begin({"request_id": "r", "text": "x"}, fence=1)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(made.run)
+            await made.tried()
+            await log.for_user("u").forget("c")
+            made.hear(Token("a"))
+            await anyio.wait_all_tasks_blocked()
+            made.end(NewEvent(name="complete", data={"request_id": "r"}), over=True)
+            made.close()
+            await made.written()
+
+    found = await log.for_user("u").read("c")
+    names = [entry.name for entry in found]
+    assert names[names.index("reset") :] == ["reset", "message", "token", "complete"]
+    assert (await log.for_user("u").standing("c")).mark == found[-1].id
+
+
+async def test_texts_of_different_kinds_stay_apart() -> None:
+    log = FaultyLog()
+    made = narrator(log, whole=True)
+    made.begin({"request_id": "r", "text": "x"}, fence=1)
+
+    found = await written(
+        log, made, [ReasoningToken("a <EM"), Token("AIL_1> <"), RESULT, Token("<X"), Token("_1>"), Token("<")]
+    )
+
+    assert found == [
+        ("message", "x"),
+        ("reasoning_token", "a <EM"),
+        ("token", "AIL_1> <"),
+        ("tool_result", "done"),
+        ("token", "<X_1><"),
+    ]
