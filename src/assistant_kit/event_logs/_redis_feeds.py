@@ -25,6 +25,7 @@ _log = logging.getLogger("assistant_kit.streaming")
 _KEPT: Final = 256 * 1024  # bytes of what was published that a feed keeps for readers who are a little behind
 _QUIET: Final = 10.0  # seconds of silence after which the connection is tried
 _PAUSE: Final = 1.0  # seconds between two attempts to connect
+_TOLD: Final = (b"subscribe", b"message")  # what feeds are told of; the rest confirms that nothing comes, or is a pong
 
 Decode = Callable[[bytes], Sequence[Entry]]
 
@@ -38,8 +39,8 @@ class _State(Enum):
 class Feed:
     """What is published on one channel, as long as somebody here wants it.
 
-    `generation` grows with each subscription, and when something is to be looked up: what came before may have been
-    missed.
+    `generation` grows when something may have been missed: with each subscription, when one is lost, and with what is
+    to be looked up.
     """
 
     def __init__(self, channel: str, lock: threading.Lock) -> None:
@@ -97,7 +98,7 @@ class Feed:
     def take_over(self, state: _State, error: StoreError | None = None) -> set[Waiter]:
         """Go over to a state; what was kept is worth nothing then."""
         self.state, self.error = state, error
-        self.generation += state is _State.READY
+        self.generation += 1
         self.clear()
         return self.news()
 
@@ -145,7 +146,7 @@ class Feeds:
         """Return the feed of a channel; each join is followed by one `leave`. Raises StoreUnavailable."""
         with self._lock:
             if self._closed:
-                raise StoreUnavailable(f"{self._address.place}: this log was closed: make a new one")
+                raise self._closed_error()
             feed = self._feeds.get(channel)
             if feed is None:
                 feed = self._feeds[channel] = Feed(channel, self._lock)
@@ -178,7 +179,7 @@ class Feeds:
         return feed.generation
 
     async def aclose(self) -> None:
-        """End the thread."""
+        """End the thread; who waits is told."""
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -203,6 +204,7 @@ class Feeds:
                 self._lose(store_error(error, self._address.place))
             finally:
                 wire.disconnect()
+        self._go_over(_State.FAILED, self._closed_error())
 
     def _hear(self, wire: Wire) -> None:
         """Subscribe to what is wanted, and pass on what comes. Raises what stands in FOREIGN."""
@@ -230,24 +232,28 @@ class Feeds:
     def _take(self, reply: Any) -> None:
         kind, channel = reply[0], reply[1].decode()
         with self._lock:
-            feed = self._feeds.get(channel)
+            feed = self._feeds.get(channel) if kind in _TOLD else None
             if feed is None:
                 return
             if kind == b"subscribe":
                 waiters = feed.take_over(_State.READY)
-            elif kind == b"message" and feed.state is _State.READY:
+            else:
                 payload: bytes = reply[2]
                 waiters = feed.add(self._decode(payload), len(payload))
-            else:
-                return
         wake(waiters)
+
+    def _go_over(self, state: _State, error: StoreError | None) -> None:
+        with self._lock:
+            waiters = [waiter for feed in self._feeds.values() for waiter in feed.take_over(state, error)]
+        wake(waiters)
+
+    def _closed_error(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._address.place}: this log was closed: make a new one")
 
     def _lose(self, error: StoreError) -> None:
         """Try again at once when a connection was lost; when there is none, tell readers, and try a little later."""
         state, told = (_State.JOINING, None) if self._hears else (_State.FAILED, error)
-        with self._lock:
-            waiters = [waiter for feed in self._feeds.values() for waiter in feed.take_over(state, told)]
-        wake(waiters)
+        self._go_over(state, told)
         _log.warning("events are not heard of: %s", error)
         if not self._hears:
             self._again.clear()

@@ -186,17 +186,15 @@ class _Reader:
     async def _look(self, feed: Feed) -> Sequence[Entry]:
         """Return what there is, or nothing when there was news, and none of it for this reader."""
         generation = await self._log.feeds.ready(feed)
-        if generation == self._generation:
-            waiter = Waiter()
-            try:
-                taken = feed.take(self._after, generation, waiter)
-                if taken is not None and not taken:
+        waiter = Waiter()
+        try:
+            taken = feed.take(self._after, self._generation, waiter)
+            if taken is not None:
+                if not taken:
                     await waiter.wait()
-                    return ()
-            finally:
-                feed.forget(waiter)
-            if taken:
                 return taken
+        finally:
+            feed.forget(waiter)
         found = await _read(self._log, self._keys, self._after, _PAGE)
         # A full page may not be the last one, and a reset leads to what is kept: it is read on before the feed is.
         is_last = len(found) < _PAGE and not (found and found[0].name == RESET)
