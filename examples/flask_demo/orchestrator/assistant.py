@@ -8,6 +8,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from assistant_kit import (
     Assistant,
+    Bulkhead,
     CircuitBreaker,
     Context,
     LeaseSettings,
@@ -79,6 +80,10 @@ def make_model(place: ModelPlace | None) -> Model:
     return OpenAI(place.name, client=client)
 
 
+_AT_ONCE: Final = 200
+"""Calls of the model that one process makes at the same time; twice as many may wait."""
+
+
 def make_guards(
     settings: Settings, model: Model, state: SharedState, metrics: PrometheusObserver, others: Policy
 ) -> Guards:
@@ -87,6 +92,7 @@ def make_guards(
     policies = Policies(
         others=[others],
         quotas=quotas,
+        bulkhead=Bulkhead(_AT_ONCE, queue=2 * _AT_ONCE),
         retry=Retry(),
         breaker=CircuitBreaker(state=state),
         timeouts=_TIMEOUTS,
