@@ -22,6 +22,7 @@ from assistant_kit import (
 from assistant_kit.artifact_stores import make_artifact_store
 from assistant_kit.event_logs.redis import RedisEventLog
 from assistant_kit.integrations.streaming import Relay, RelaySettings
+from assistant_kit.messages import JsonObject, Part
 from assistant_kit.protocols.artifact_store import ArtifactStore
 from assistant_kit.protocols.model import Model
 from assistant_kit.protocols.policy import Policy
@@ -29,6 +30,7 @@ from assistant_kit.protocols.search_index import SearchIndex
 from assistant_kit.protocols.shared_state import Changed, SharedState
 from assistant_kit.protocols.toolset import Toolset
 from examples.flask_demo.orchestrator.assistant import Guards, make_assistant, make_guards, make_model
+from examples.flask_demo.orchestrator.attachments import said
 from examples.flask_demo.orchestrator.belongings import Belongings, KeptUsers
 from examples.flask_demo.orchestrator.databases import Databases
 from examples.flask_demo.orchestrator.documents import make_documents, make_search
@@ -187,10 +189,18 @@ def make_service(settings: Settings, *, model: Model | None = None) -> Service:
         guards=guards,
         policies=policies,
         assistant=assistant,
-        relay=Relay(assistant, log, settings=RelaySettings(every=1.0), tell=told_in_stream, add=with_citations),
+        relay=Relay(
+            assistant, log, settings=RelaySettings(every=1.0), tell=told_in_stream, add=with_citations, said=_shown
+        ),
         metrics=counted,
         streams=Streams(counted),
     )
+
+
+def _shown(content: Sequence[Part]) -> JsonObject:
+    """Return what the page shows of a message: not the note on files, which is for the model."""
+    text, files = said(content)
+    return {"text": text, "files": [file.json() for file in files]}
 
 
 def _ping(value: bytes | None, _now: float) -> Changed[None]:

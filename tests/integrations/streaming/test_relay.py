@@ -1,9 +1,9 @@
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import anyio
 import pytest
 
-from assistant_kit import Assistant, tool
+from assistant_kit import Assistant, Context, Settings, tool
 from assistant_kit.errors import (
     ConfigurationError,
     ConversationBusy,
@@ -14,8 +14,11 @@ from assistant_kit.errors import (
 )
 from assistant_kit.integrations.streaming import Entry, Failure, Relay, RelaySettings, Started
 from assistant_kit.integrations.streaming.following import Following
-from assistant_kit.messages import JsonObject
+from assistant_kit.maskers.rules import RuleMasker
+from assistant_kit.messages import JsonObject, Part
+from assistant_kit.protocols.masker import Private, UserVault
 from assistant_kit.protocols.store import TurnState, Unfinished
+from assistant_kit.protocols.user_data import Kept
 from assistant_kit.run.result import Result
 from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, Say, ScriptedModel
@@ -524,3 +527,106 @@ async def test_readers_learn_of_an_end_that_a_dead_worker_could_not_tell() -> No
 
     assert names(entries) == ["message", "reset"]
     assert await state_of(world) == "completed"
+
+
+async def test_what_has_come_is_read_one_by_one_or_at_once(world: World) -> None:
+    with ScriptedModel([CALL, "It is 3."]) as model:
+        async with world.worker(model) as relay:
+            await until(relay, "complete", (await ask(relay)).after)
+            following = relay.follow(user="u", conversation="c", after=0)
+            with anyio.fail_after(10):
+                first, *rest = [await anext(following), *await following.arrived()]
+            await following.aclose()
+
+    assert names([first, *rest])[0] == "message"
+    assert rest[-1].name == "complete"
+
+
+async def test_a_message_is_shown_as_it_is_when_an_application_cannot_say_how(world: World) -> None:
+    def said(content: Sequence[Part]) -> JsonObject:
+        raise ValueError(content)
+
+    with ScriptedModel(["It is 3."]) as model:
+        async with world.worker(model, said=said) as relay:
+            entries = await told(relay, await ask(relay))
+
+    assert entries[0].data == {"request_id": "r", "text": "1 + 2?", "files": []}
+    assert entries[-1].name == "complete"
+
+
+async def test_an_answer_on_record_is_told_while_the_log_is_down() -> None:
+    log = FaultyLog()
+    with ScriptedModel(["It is 3."]) as model:
+        async with World(log=log).worker(model) as relay:
+            await until(relay, "complete", (await ask(relay)).after)
+            log.is_down = True
+            again = await ask(relay)
+            with pytest.raises(StoreUnavailable):
+                await relay.stop(user="u", conversation="c")
+
+    assert [entry.name for entry in again.recorded] == ["message", "token", "complete"]
+
+
+async def test_who_cannot_be_stopped_is_told_so(world: World) -> None:
+    async with world.worker(ScriptedModel([])) as relay:
+        with pytest.raises(InputError):
+            await relay.stop(user="u", conversation="")
+
+
+class StuckVault:
+    """A vault that never answers."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+
+    def for_user(self, user: str) -> UserVault:
+        del user
+        return self
+
+    async def hide(self, values: Sequence[Private]) -> Sequence[str]:
+        self.asked.set()
+        await anyio.sleep_forever()
+        return [value.kind for value in values]
+
+    async def reveal(self, pseudonyms: Collection[str]) -> Mapping[str, str]:
+        return dict.fromkeys(pseudonyms, "")
+
+    async def erase_user(self, user: str) -> None:
+        del user
+
+    def export_user(self, user: str) -> AsyncIterator[Kept]:
+        raise NotImplementedError(user)
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_a_message_can_be_stopped_before_its_turn_begins(world: World) -> None:
+    found: list[Interrupted] = []
+    vault = StuckVault()
+
+    async def say(relay: Relay[str]) -> None:
+        try:
+            await ask(relay, "I am ann@example.org")
+        except Interrupted as error:
+            found.append(error)
+
+    assistant = Assistant(ScriptedModel([]), store=world.store, context=Context(masker=RuleMasker(vault)))
+    async with assistant, Relay(assistant, world.log) as relay:
+        async with anyio.create_task_group() as group:
+            group.start_soon(say, relay)
+            with anyio.fail_after(10):
+                await vault.asked.wait()
+            await relay.stop(user="u", conversation="c")
+        assert not await relay.is_running(user="u", conversation="c")
+    assert [(error.request_id, error.outcome) for error in found] == [("r", "cancelled")]
+
+
+async def test_a_turn_of_another_assistant_is_left_alone(world: World) -> None:
+    async with world.worker(ScriptedModel([CALL, FOREVER])) as relay:
+        await until(relay, "tool_result", (await ask(relay)).after)
+    settings = Settings(name="another")
+    assistant = Assistant(ScriptedModel([]), tools=[add], store=world.store, settings=settings)
+    async with assistant, Relay(assistant, world.log, settings=RelaySettings(on_busy="fail", every=100)) as other:
+        with pytest.raises(ConversationBusy):
+            await other.resume(user="u", conversation="c")

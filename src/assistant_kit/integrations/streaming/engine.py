@@ -4,6 +4,9 @@ from typing import Any
 
 from assistant_kit.assembly import Assembly, Emit
 from assistant_kit.assistant import Assistant
+from assistant_kit.entries import TurnStarted
+from assistant_kit.errors import ConversationNotFound
+from assistant_kit.journal_reader import JournalReader
 from assistant_kit.protocols.policy import Priority
 from assistant_kit.protocols.store import Store, UserStore
 from assistant_kit.run.errands import AfterTurn
@@ -33,6 +36,23 @@ class Engine:
     async def session(self, user: str, conversation: str, emit: Emit, priority: Priority) -> Session:
         """Return what runs turns of a conversation that nobody else holds. Raises ConfigurationError."""
         return await self._assembly.session(user, conversation, emit, stream=True, on_busy="fail", priority=priority)
+
+    async def started(self, user: str, conversation: str, request: str) -> TurnStarted:
+        """Return how the turn of a request began, which is on record. Raises StoreError."""
+        store = self.user_store(user)
+        seq = await store.locate(conversation, f"request/{request}")
+        assert seq is not None  # noqa: S101  (on record)
+        entry = (await JournalReader(store, conversation).turn_at(seq))[0].entry
+        assert isinstance(entry, TurnStarted)  # noqa: S101  (a turn begins with it)
+        return entry
+
+    async def is_unfinished(self, user: str, conversation: str) -> bool:
+        """Tell whether the last turn of a conversation has no end. Raises StoreError."""
+        try:
+            turns = await JournalReader(self.user_store(user), conversation).turns(limit=1)
+        except ConversationNotFound:
+            return False
+        return bool(turns) and turns[-1].outcome is None
 
     def after_turn(self, user: str, conversation: str) -> None:
         """Let be done in the background what comes after a turn, as it is after `run`."""

@@ -1,24 +1,27 @@
 """Tells what happens in a conversation to its event log, in small batches, whatever becomes of the log."""
 
 import logging
-import re
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from assistant_kit.entries import Measured
+from assistant_kit.entries import Measured, TurnStarted
 from assistant_kit.errors import LeaseLost, StoreError
 from assistant_kit.events import Complete, Event
 from assistant_kit.integrations.streaming.failures import Tell
+from assistant_kit.integrations.streaming.keeping import Keeping
 from assistant_kit.integrations.streaming.shown import (
     ANSWER,
     MESSAGE,
     RecordedTurn,
+    Said,
     Shown,
+    message_data,
     recorded_turn,
     repair,
     shown_after,
@@ -27,6 +30,7 @@ from assistant_kit.integrations.streaming.shown import (
 from assistant_kit.integrations.streaming.wire import data_of
 from assistant_kit.messages import JsonObject
 from assistant_kit.protocols.event_log import RESET, Entry, EventWriter, Mark, NewEvent, UserEventLog
+from assistant_kit.run.masking import Masks
 
 _log = logging.getLogger("assistant_kit.streaming")
 
@@ -35,8 +39,8 @@ _WAITING: Final = 2000
 _BATCH: Final = 500
 _FIRST, _LONGEST = 0.05, 2.0  # seconds between two attempts to write
 _PIECES: Final = (*ANSWER, "reasoning_token")
-_HALF: Final = re.compile(r"<[A-Z0-9_]{0,63}\Z")
-"""What may be the beginning of a pseudonym, such as `<EMAIL_1>`."""
+_Step: TypeAlias = Callable[[], Awaitable[None]]
+"""Takes in what was told. It does all or raises StoreError; then it is called again."""
 
 
 @dataclass(slots=True)
@@ -79,9 +83,9 @@ def _replay_of(recorded: RecordedTurn) -> _Replay:
 class Narrator:
     """Tells one conversation's turns, while this process runs them.
 
-    To tell never waits. What is told is kept until the turn is over, so that a log which has missed something is told
-    anew. `still_held` raises LeaseLost unless the lease on the journal is held. `whole`: no piece of text ends within a
-    pseudonym.
+    To tell never waits: what is told is taken in by `run`, in its order, masked by `masks`, and written. It is kept
+    until the turn is over, so that a log which has missed something is told anew. `still_held` raises LeaseLost unless
+    the lease on the journal is held.
     """
 
     def __init__(
@@ -91,15 +95,17 @@ class Narrator:
         *,
         tell: Tell,
         still_held: Callable[[], Awaitable[None]],
-        whole: bool = False,
+        masks: Masks | None = None,
+        said: Said | None = None,
     ) -> None:
         self._log = log
         self._still_held = still_held
         self._fence = 0
         self._conversation = conversation
         self._tell = tell
-        self._whole = whole
-        self._half: NewEvent | None = None
+        self._said = said
+        self._keeping = Keeping(masks)
+        self._heard: deque[_Step] = deque()
         self._writer: EventWriter | None = None
         self._waiting: deque[tuple[NewEvent, Mark | None]] = deque()
         self._batch: tuple[list[NewEvent], Mark | None] | None = None
@@ -116,16 +122,7 @@ class Narrator:
         self._ended = anyio.Event()
         self.early: list[NewEvent] = []
         self.complete: Complete | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a turn has been told of."""
-        return bool(self._told)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the end of the run has been told."""
-        return self._shown.ended
+        self.has_ended: bool = False
 
     @property
     def after(self) -> int | None:
@@ -136,15 +133,30 @@ class Narrator:
         """Take an event of the run. The last one is kept back: see `end`."""
         if isinstance(event, Complete):
             self.complete = event
-            return
-        new = NewEvent(name=event.kind, data=data_of(event, tell=self._tell))
-        if not self.has_begun:
-            self.early.append(new)
+            self._add(self._rest)
         else:
-            for piece in self._in_pieces(new):
-                self.say(piece)
+            self._add(partial(self._take, event))
 
-    def say(self, event: NewEvent, *, mark: Mark | None = None) -> None:
+    def _add(self, step: _Step) -> None:
+        if not self._silent:
+            self._heard.append(step)
+            self._wanted.set()
+
+    async def _take(self, event: Event) -> None:
+        self._pass_on(await self._keeping.take(event))
+
+    async def _rest(self) -> None:
+        self._pass_on(await self._keeping.rest())
+
+    def _pass_on(self, events: Iterable[Event]) -> None:
+        for event in events:
+            new = NewEvent(name=event.kind, data=data_of(event, tell=self._tell))
+            if self._told:
+                self._say(new)
+            else:
+                self.early.append(new)  # nobody knows yet of which turn it is
+
+    def _say(self, event: NewEvent, *, mark: Mark | None = None) -> None:
         """Take an event as it is written."""
         if self._replay is not None:
             if event.name in _PIECES:
@@ -155,19 +167,36 @@ class Narrator:
         self._told.append((event, mark))
         self._put(event, mark)
 
-    def begin(self, message: JsonObject, *, fence: int) -> None:
-        """Say that a turn has begun, under a lease with this fence, and what was said while it was prepared."""
+    def begin(self, started: TurnStarted, extra: JsonObject | None = None, *, fence: int) -> None:
+        """Say that a turn has begun, under a lease with this fence, and what was said while it was prepared.
+
+        `extra` is what an application adds to its `message`, as it is written.
+        """
+        self._new_turn(fence)
+        self._add(partial(self._begin, message_data(started, self._said), extra or {}))
+
+    def go_on(self, entries: Sequence[Measured], *, fence: int) -> None:
+        """Say what is missing of a turn with these entries, which is run again over them under a lease."""
+        self._new_turn(fence)
+        self._add(partial(self._go_on, recorded_turn(entries, self._said)))
+
+    def _new_turn(self, fence: int) -> None:
         self._fence = fence
-        self._replay = None
-        self._told.clear()
         self._tried = anyio.Event()
         self._begins_after = None
-        self.say(NewEvent(name=MESSAGE, data=message), mark="before")
+        self.has_ended = False
+
+    async def _begin(self, message: JsonObject, extra: JsonObject) -> None:
+        self._begun({**await self._keeping.data(message), **extra})
+
+    def _begun(self, message: JsonObject) -> None:
+        self._replay = None
+        self._told.clear()
+        self._say(NewEvent(name=MESSAGE, data=message), mark="before")
         self._say_early()
 
-    async def go_on(self, entries: Sequence[Measured], *, fence: int) -> None:
-        """Say what is missing of a turn with these entries, which is run again over them under a lease."""
-        recorded, self._fence = recorded_turn(entries), fence
+    async def _go_on(self, recorded: RecordedTurn) -> None:
+        message = await self._keeping.data(recorded.message)
         found: Sequence[Entry] = ()
         try:
             writer = await self._newly_opened()
@@ -184,20 +213,19 @@ class Narrator:
             self._opened.set()
             self._tried.set()
         else:
-            self.begin(recorded.message, fence=fence)
+            self._begun(message)
             if self._writer is not None:
                 self._tells_anew = self._writer.standing.mark != self._writer.standing.last
         for event in repair(self._shown, recorded):
-            self.say(event)
+            self._say(event)
         self._say_early()
         self._replay = _replay_of(recorded)
-        self._wanted.set()
 
     def _say_early(self) -> None:
         """Say what was said before anybody knew of which turn."""
         early, self.early = self.early, []
         for event in early:
-            self.say(event)
+            self._say(event)
 
     async def mend(self, *, fence: int) -> None:
         """Let readers load the journal, if the turn was not told to its end and is over. Raises StoreError."""
@@ -209,17 +237,19 @@ class Narrator:
 
     def end(self, event: NewEvent, *, over: bool) -> None:
         """Say how the run has ended; with `over` the turn has ended as well, and the journal has all of it."""
+        self.has_ended = True
+        self._add(partial(self._end, event, over=over))
+
+    async def _end(self, event: NewEvent, *, over: bool) -> None:
+        data = await self._keeping.data(event.data)
+        await self._rest()
         if not over and self._replay is not None and self._shown.ended:
             return  # the turn waits as before
         self._replay = None
-        for piece in self._rest():
-            self.say(piece)
-        self.say(event, mark="after" if over else None)
+        self._say(NewEvent(name=event.name, data=data), mark="after" if over else None)
 
     def close(self) -> None:
-        """Say that nothing more will come."""
-        for piece in self._rest():
-            self.say(piece)
+        """Say that nothing more will come. What is held back of a text that was cut off is made anew."""
         self._closed = True
         self._wanted.set()
 
@@ -247,7 +277,9 @@ class Narrator:
         while await self._has_something():
             await checkpoint()  # what comes in the same turn of the event loop is written together
             try:
-                await self._write()
+                await self._take_in()
+                if self._batch or self._waiting or self._tells_anew:
+                    await self._write()
                 delay = _FIRST
             except LeaseLost:
                 self._silent = True  # another worker tells it now
@@ -261,12 +293,18 @@ class Narrator:
         self._ended.set()
 
     async def _has_something(self) -> bool:
-        while not (self._batch or self._waiting or self._tells_anew):
+        while not (self._heard or self._batch or self._waiting or self._tells_anew):
             if self._closed:
                 return False
             self._wanted = anyio.Event()
             await self._wanted.wait()
         return True
+
+    async def _take_in(self) -> None:
+        """Take in what was told. Raises StoreError."""
+        while self._heard:
+            await self._heard[0]()
+            self._heard.popleft()
 
     async def _write(self) -> None:
         writer = await self._open()
@@ -283,7 +321,7 @@ class Narrator:
             self._begins_after = before.last
         # Otherwise the log has forgotten what was told before.
         self._tells_anew = self._tells_anew or writer.standing.mark != expected
-        if not self._tells_anew and not self._waiting:
+        if not (self._tells_anew or self._waiting or self._heard):
             self._tried.set()
 
     async def _open(self) -> EventWriter:
@@ -335,37 +373,15 @@ class Narrator:
         return joined(batch), mark
 
     def _put(self, event: NewEvent, mark: Mark | None) -> None:
-        if self._silent:
-            return
         if len(self._waiting) >= _WAITING:
             self._waiting.clear()
             self._tells_anew = True
         self._waiting.append((event, mark))
-        self._wanted.set()
 
     def _forget(self) -> None:
         self._batch, self._tells_anew = None, False
         self._waiting.clear()
-
-    def _in_pieces(self, event: NewEvent) -> Iterable[NewEvent]:
-        """Return an event; of a text all but what may be the first half of a pseudonym, which comes with the next."""
-        if not self._whole:
-            return (event,)
-        if event.name not in _PIECES:
-            return (*self._rest(), event)
-        if self._half is None or self._half.name == event.name:
-            text = ("" if self._half is None else str(self._half.data["text"])) + str(event.data["text"])
-            before: tuple[NewEvent, ...] = ()
-        else:
-            text, before = str(event.data["text"]), tuple(self._rest())
-        half = _HALF.search(text)
-        self._half = None if half is None else _piece(event.name, half.group())
-        whole = text if half is None else text[: half.start()]
-        return (*before, _piece(event.name, whole)) if whole else before
-
-    def _rest(self) -> Iterable[NewEvent]:
-        half, self._half = self._half, None
-        return () if half is None else (half,)
+        self._heard.clear()
 
 
 def _piece(name: str, text: str) -> NewEvent:

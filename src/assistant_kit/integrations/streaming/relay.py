@@ -18,19 +18,19 @@ from assistant_kit.errors import (
     AssistantKitError,
     ConfigurationError,
     ConversationBusy,
-    ConversationNotFound,
+    Interrupted,
     StoreError,
 )
 from assistant_kit.integrations.streaming.engine import Engine
 from assistant_kit.integrations.streaming.failures import Tell, failure_of
 from assistant_kit.integrations.streaming.following import Following, place_of
-from assistant_kit.integrations.streaming.narrator import Narrator
+from assistant_kit.integrations.streaming.keeping import masked_extra
+from assistant_kit.integrations.streaming.narrator import Narrator, joined
 from assistant_kit.integrations.streaming.relayed_session import Add, RelayedSession
 from assistant_kit.integrations.streaming.relayed_turn import RelaySettings, Started, Turn
-from assistant_kit.integrations.streaming.shown import MESSAGE
+from assistant_kit.integrations.streaming.shown import MESSAGE, Said, message_data
 from assistant_kit.integrations.streaming.wire import data_of
-from assistant_kit.journal_reader import JournalReader
-from assistant_kit.messages import JsonObject, UserInput, text_of, user_message
+from assistant_kit.messages import JsonObject, UserInput, user_message
 from assistant_kit.protocols.event_log import RESET, Entry, EventLog
 from assistant_kit.protocols.policy import Priority
 from assistant_kit.run.lease_keeper import LeaseKeeper
@@ -51,8 +51,8 @@ class Relay(Generic[OutputT]):
     """Runs turns of an assistant in the background of this process, and tells what happens to an event log.
 
     Use it as `async with Relay(assistant, log) as relay:` inside of `async with assistant`. `tell` says what readers
-    are told of errors, and `add` what goes into `complete` events beside their own fields. Leaving the block leaves
-    turns that are under way to another worker.
+    are told of errors, `add` what goes into `complete` events beside their own fields, and `said` what `message` events
+    show of what a user said. Leaving the block leaves turns that are under way to another worker.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Relay(Generic[OutputT]):
         settings: RelaySettings | None = None,
         tell: Tell = failure_of,
         add: Add | None = None,
+        said: Said | None = None,
     ) -> None:
         """Relay the turns of an assistant that has a store. Raises ConfigurationError."""
         self._engine = Engine(assistant)
@@ -70,6 +71,7 @@ class Relay(Generic[OutputT]):
         self._settings = RelaySettings() if settings is None else settings
         self._tell = tell
         self._add = add
+        self._said = said
         self._keeper = LeaseKeeper(self._engine.settings.lease.ttl)
         self._turns: dict[tuple[str, str], Turn] = {}
         self._followings: WeakSet[Following] = WeakSet()
@@ -121,14 +123,15 @@ class Relay(Generic[OutputT]):
         """Begin a turn, and return when it is under way: recorded in the journal, and its `message` in the log.
 
         A `request_id` that has been used joins the turn that it has begun, here or at another worker. `extra` is added
-        to the `message` event, as it is. Raises what `run` raises before a turn begins (ConversationBusy, InputError),
+        to the `message` event. Raises what `run` raises before a turn begins (ConversationBusy, InputError),
         and for a request whose turn did not come to an answer: Interrupted.
         """
         said, request = user_message(message), request_id or os.urandom(16).hex()
 
         async def work(session: RelayedSession) -> object:
-            session.extra = extra
-            return await session.run(await masked_input(session.about.masks, said), request)
+            masks = session.about.masks
+            masked, session.extra = await masked_input(masks, said), await masked_extra(masks, extra)
+            return await session.run(masked, request)
 
         async def attempt() -> Started:
             running = self._turns.get((user, conversation))
@@ -139,7 +142,10 @@ class Relay(Generic[OutputT]):
             if turn.reached.is_set():
                 return Started(request_id=request, after=turn.narrator.after, joined=running is not None)
             if turn.error is None:
-                return await self._replayed(turn, request, text_of(said.content))
+                if turn.result is not None:
+                    return await self._replayed(turn, request)
+                self._running_in()  # it is closed now
+                raise Interrupted(request, "cancelled", "stopped before it began")
             if isinstance(turn.error, ConversationBusy) and (joined := await self._joined(turn, request)):
                 return joined
             raise turn.error
@@ -176,7 +182,7 @@ class Relay(Generic[OutputT]):
         # Nobody may be there to hear it: the turn waits for a decision, or its worker has died.
         turn = self._begin(user, conversation, None, lambda session: session.end_stopped())
         await turn.ready.wait()
-        if turn.error is not None and not isinstance(turn.error, ConversationBusy | ConversationNotFound):
+        if turn.error is not None and not isinstance(turn.error, ConversationBusy):
             raise turn.error
 
     def follow(self, *, user: str, conversation: str, after: int | str | None = None) -> Following:
@@ -211,11 +217,7 @@ class Relay(Generic[OutputT]):
         """Tell whether a turn is under way, here or elsewhere, or was left by a worker. Raises StoreError."""
         if (user, conversation) in self._turns:
             return True
-        try:
-            turns = await JournalReader(self._engine.user_store(user), conversation).turns(limit=1)
-        except ConversationNotFound:
-            return False
-        return bool(turns) and turns[-1].outcome is None
+        return await self._engine.is_unfinished(user, conversation)
 
     async def _when_free(self, attempt: Callable[[], Awaitable[T]]) -> T:
         lease = self._engine.settings.lease
@@ -234,7 +236,8 @@ class Relay(Generic[OutputT]):
             conversation,
             tell=self._tell,
             still_held=turn.still_held,
-            whole=self._engine.masks(user) is not None,
+            masks=self._engine.masks(user),
+            said=self._said,
         )
         self._turns[user, conversation] = turn
         return turn
@@ -304,13 +307,14 @@ class Relay(Generic[OutputT]):
         await turn.narrator.stop_asked()
         turn.stop()
 
-    async def _replayed(self, turn: Turn, request: str, text: str) -> Started:
+    async def _replayed(self, turn: Turn, request: str) -> Started:
         """Return a turn that was over before."""
         after = await self._find(turn.user, turn.conversation, request)
         if after is not None:
             return Started(request_id=request, after=after, joined=True)
-        told: list[tuple[str, JsonObject]] = [(MESSAGE, {"request_id": request, "text": text, "files": []})]
-        told += [(event.name, event.data) for event in turn.narrator.early]
+        started = await self._engine.started(turn.user, turn.conversation, request)
+        told = [(MESSAGE, message_data(started, self._said))]
+        told += [(event.name, event.data) for event in joined(turn.narrator.early)]
         complete = turn.narrator.complete
         assert complete is not None  # noqa: S101  (every run that has a result tells so)
         result = cast("Result[Any] | None", turn.result)
@@ -328,8 +332,7 @@ class Relay(Generic[OutputT]):
 
     async def _joined(self, turn: Turn, request: str) -> Started | None:
         """Return the turn that a request has begun elsewhere, if it has."""
-        store = self._engine.user_store(turn.user)
-        if await store.locate(turn.conversation, f"request/{request}") is None:
+        if await self._engine.user_store(turn.user).locate(turn.conversation, f"request/{request}") is None:
             return None
         after = await self._find(turn.user, turn.conversation, request)
         return Started(request_id=request, after=after, joined=True)

@@ -1,22 +1,22 @@
 """A session whose turns are told to readers, and are left to other workers when this one is stopped."""
 
-import json
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias
 
 import anyio
 
 from assistant_kit.entries import Measured, TurnFinished, TurnOutcome, TurnStarted, TurnSuspended
-from assistant_kit.errors import AssistantKitError, LeaseLost
+from assistant_kit.errors import AssistantKitError, ConversationNotFound, LeaseLost
 from assistant_kit.events import Event, Retrying
 from assistant_kit.integrations.streaming.failures import Tell
 from assistant_kit.integrations.streaming.narrator import Narrator
-from assistant_kit.integrations.streaming.shown import message_data, request_of
+from assistant_kit.integrations.streaming.shown import request_of
 from assistant_kit.integrations.streaming.wire import data_of, error_data
-from assistant_kit.messages import Json, JsonObject
+from assistant_kit.messages import JsonObject
 from assistant_kit.protocols.event_log import NewEvent
 from assistant_kit.protocols.store import Lease, NewRecord
 from assistant_kit.replay import record_of
@@ -35,7 +35,7 @@ Add: TypeAlias = Callable[[Result[Any]], Awaitable[JsonObject]]
 
 
 class RelayedSession(Session):
-    """Tells turns to `narrator`. `extra` goes into the `message` event of the turn that it begins.
+    """Tells turns to `narrator`. `extra` goes into the `message` event of the turn that it begins, as it is.
 
     When it is cancelled, the turn is left to another worker; unless `stopped` was set, as a user wants it to end.
     """
@@ -72,7 +72,7 @@ class RelayedSession(Session):
         """Run a turn that has just begun."""
         started = run.entries[0].entry
         assert isinstance(started, TurnStarted)  # noqa: S101  (a turn begins with it)
-        self.narrator.begin(message_data(started, self.extra), fence=journal.fence)
+        self.narrator.begin(started, self.extra, fence=journal.fence)
         self.reached(request_of(started))
         place = journal.seq
         run.continue_with(journal, Past(seq=place))
@@ -118,7 +118,7 @@ class RelayedSession(Session):
         going_on = partial(super()._go_on, holding, self.narrator.hear, entries=entries, release=release, leave=True)
         if started.assistant != self.about.parts.settings.name:
             return await going_on()  # it raises: the turn is another assistant's
-        await self.narrator.go_on(entries, fence=holding.lease.fence)
+        self.narrator.go_on(entries, fence=holding.lease.fence)
         self.reached(request_of(started))
         return await self._told(going_on, started, lambda: holding.journal)
 
@@ -139,13 +139,14 @@ class RelayedSession(Session):
             if entries:
                 started = entries[0].entry
                 assert isinstance(started, TurnStarted)  # noqa: S101  (a turn begins with it)
-                await self.narrator.go_on(entries, fence=holding.lease.fence)
+                self.narrator.go_on(entries, fence=holding.lease.fence)
                 holding.journal = Journal(self.store, holding.lease)
                 end = TurnFinished(turn=started.turn, outcome="cancelled", usage=usage_of(entries), reason="stopped")
                 await holding.journal.finish(end)
                 self.tell_stopped(request_of(started), end.usage)
 
-        await self.leased(work)
+        with suppress(ConversationNotFound):  # nothing was said yet
+            await self.leased(work)
 
     async def _told(
         self,
@@ -177,8 +178,6 @@ class RelayedSession(Session):
         complete = self.narrator.complete
         assert complete is not None  # noqa: S101  (every run that has a result tells so)
         data = {**data_of(complete, tell=self.tell), "request_id": request, **added}
-        if self.about.masks is not None and not isinstance(complete.output, str | None):
-            data["output"] = _masked_output(result.text)
         self.narrator.end(NewEvent(name="complete", data=data), over=result.status == "completed")
         return result
 
@@ -199,14 +198,6 @@ class RelayedSession(Session):
     def _tell_error(self, error: Exception, request: str, *, over: bool) -> None:
         data = {"error": error_data(error, tell=self.tell), "request_id": request}
         self.narrator.end(NewEvent(name="error", data=data), over=over)
-
-
-def _masked_output(text: str) -> Json:
-    """Return a structured answer with pseudonyms, as the model wrote it; None if that cannot be read by itself."""
-    try:
-        return cast("Json", json.loads(text))
-    except ValueError:
-        return None
 
 
 async def _closed(run: TurnRun, journal: Journal, outcome: TurnOutcome, reason: str) -> None:

@@ -3,21 +3,26 @@
 All of it are pure functions of events and entries: a worker that goes on with the turn of a dead one decides by them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from assistant_kit.entries import ApprovalDecided, Measured, ModelResponded, ToolFinished, TurnStarted
 from assistant_kit.events import TextRetracted, Token, ToolRequest, ToolResult
 from assistant_kit.integrations.streaming.wire import data_of
-from assistant_kit.messages import AssistantMessage, Json, JsonObject, Outcome, Text, ToolCall, text_of
+from assistant_kit.messages import AssistantMessage, Json, JsonObject, Outcome, Part, Text, ToolCall, text_of
 from assistant_kit.protocols.event_log import Entry, NewEvent
 from assistant_kit.run.call_digest import parsed_arguments
 
+_log = logging.getLogger("assistant_kit.streaming")
 MESSAGE: Final = "message"
 APPROVED: Final = "approved"
 ANSWER: Final = ("token", "refusal_token")
 """What the text of an answer consists of."""
+
+Said: TypeAlias = Callable[[Sequence[Part]], JsonObject]
+"""Returns what a `message` event says of the content of a user's message, such as `{"text", "files"}`."""
 
 _LOST: Final = "This call was lost with the worker that had asked for it."
 
@@ -136,8 +141,8 @@ class RecordedTurn:
         ]
 
 
-def recorded_turn(entries: Sequence[Measured], extra: JsonObject | None = None) -> RecordedTurn:
-    """Return a turn from its entries, which begin with its TurnStarted. `extra` goes into its `message` event."""
+def recorded_turn(entries: Sequence[Measured], said: Said | None = None) -> RecordedTurn:
+    """Return a turn from its entries, which begin with its TurnStarted."""
     started = entries[0].entry
     assert isinstance(started, TurnStarted)  # noqa: S101  (a turn begins with it)
     ends = {m.entry.key: m.entry for m in entries if isinstance(m.entry, ToolFinished)}
@@ -146,7 +151,7 @@ def recorded_turn(entries: Sequence[Measured], extra: JsonObject | None = None) 
     return RecordedTurn(
         turn=started.turn,
         request_id=request_of(started),
-        message=message_data(started, extra),
+        message=message_data(started, said),
         steps=tuple(_step(answer, ends, decisions) for answer in answers),
     )
 
@@ -156,13 +161,21 @@ def request_of(started: TurnStarted) -> str:
     return started.turn if started.request_id is None else started.request_id
 
 
-def message_data(started: TurnStarted, extra: JsonObject | None = None) -> JsonObject:
-    """Return what a `message` event says: what the user said, and what the application adds."""
+def message_data(started: TurnStarted, said: Said | None = None) -> JsonObject:
+    """Return what a `message` event says of what the user said."""
+    try:
+        shown = (said or said_in)(started.input.content)
+    except Exception as error:  # noqa: BLE001  (the application's: what is shown of a turn must not end it)
+        _log.error("said= has failed, and a message is shown as it is: %s", type(error).__name__)
+        shown = said_in(started.input.content)
+    return {**shown, "request_id": request_of(started)}
+
+
+def said_in(content: Sequence[Part]) -> JsonObject:
+    """Return the text of a message and the names of its files."""
     return {
-        "request_id": request_of(started),
-        "text": text_of(started.input.content),
-        "files": [{"name": part.filename} for part in started.input.content if part.kind == "file" and part.filename],
-        **(extra or {}),
+        "text": text_of(content),
+        "files": [{"name": part.filename} for part in content if part.kind == "file" and part.filename],
     }
 
 

@@ -39,6 +39,7 @@ async def test_a_file_is_asked_about_and_cited(ann: Person) -> None:
     assert file["passages"] > 0
     conversation = await ann.begin()
     events = await ann.say(conversation, "What does it say about the notice period?", files=(file["id"],))
+    assert events[0].data["text"] == "What does it say about the notice period?"
     assert events[0].data["files"] == [{"id": file["id"], "name": "contract.md"}]
     assert "three months" in text_of(events)
     (cited,) = events[-1].data["citations"]
@@ -136,3 +137,14 @@ async def test_a_file_that_is_too_large_is_refused(tmp_path: Path, valkey_url: s
             answer = await ann.upload("a.txt", b"x" * size)
             assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
         assert len((await ann.get("/files"))["files"]) == 1
+
+
+async def test_a_message_is_shown_without_the_note_for_the_model_when_the_journal_tells_it(world: World) -> None:
+    ann = world.person()
+    file = (await ann.upload("contract.md", CONTRACT)).json()
+    conversation, asked = await ann.begin(), "What does it say about the notice period?"
+    events = await ann.say(conversation, asked, key="k", files=(file["id"],))
+    await world.parts.log.erase_user(ann.id)
+    again = await ann.say(conversation, asked, key="k", files=(file["id"],))
+    said = {"request_id": "k", "text": asked, "files": [{"id": file["id"], "name": "contract.md"}]}
+    assert [events[0].data, again[0].data] == [said, said]
