@@ -344,7 +344,7 @@ async def test_titles_and_reasons_are_masked() -> None:
     await talk.chat.close(reason=f"{BOB} said so")
     await talk.chat.rename(f"About {BOB}")
     (info,) = await talk.assistant.conversations(user="ann")
-    assert info.title == "About <EMAIL_1>"
+    assert info.title == f"About {BOB}"
     (turn,) = await talk.chat.history()
     assert turn.reason == f"{BOB} said so"
     await talk.assert_no_leak()

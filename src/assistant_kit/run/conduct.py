@@ -114,13 +114,24 @@ async def _fail(run: TurnRun, reason: str) -> StoreError | None:
     return await _close(run, run.end("failed", reason))
 
 
-async def _close(run: TurnRun, end: TurnFinished) -> StoreError | None:
+async def settle_calls(run: TurnRun) -> None:
+    """Record how the calls end that the end of their turn cuts off.
+
+    Raises StoreError when a store has failed, and what is recorded is in doubt.
+    """
     for call in run.unanswered:
         await record(run, call)
     for started in run.runtime.in_doubt():
         await record(run, unknown_end(started))
     if run.doubt is not None:
-        return run.doubt
+        raise run.doubt
+
+
+async def _close(run: TurnRun, end: TurnFinished) -> StoreError | None:
+    try:
+        await settle_calls(run)
+    except StoreError as doubt:
+        return doubt
     return await _recorded(run, run.runtime.finish(end))
 
 

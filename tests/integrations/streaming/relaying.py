@@ -66,6 +66,8 @@ class FaultyLog:
         self.log: EventLog = log or MemoryEventLog()
         self.is_down = False
         self.loses_answers = 0
+        self.standings = 0
+        self.loses_stops = 0
 
     def for_user(self, user: str) -> UserEventLog:
         return _FaultyUserLog(self, self.log.for_user(user))
@@ -94,6 +96,7 @@ class _FaultyUserLog:
         return _FaultyWriter(self._faults, await self._log.open(conversation, fence=fence))
 
     async def standing(self, conversation: str) -> Standing:
+        self._faults.standings += 1
         self._faults.check()
         return await self._log.standing(conversation)
 
@@ -142,4 +145,7 @@ class _FaultyWriter:
 
     async def stop_asked(self) -> None:
         self._faults.check()
+        if self._faults.loses_stops:
+            self._faults.loses_stops -= 1
+            raise StoreUnavailable("the connection is gone")
         await self._writer.stop_asked()

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
 import anyio
 import pytest
@@ -7,11 +7,13 @@ from assistant_kit import Assistant, Context, Settings, tool
 from assistant_kit.errors import (
     ConfigurationError,
     ConversationBusy,
+    ConversationNotFound,
     InputError,
     Interrupted,
     ModelRejected,
     StoreUnavailable,
 )
+from assistant_kit.event_logs.memory import MemoryEventLog
 from assistant_kit.integrations.streaming import Entry, Failure, Relay, RelaySettings, Started
 from assistant_kit.integrations.streaming.following import Following
 from assistant_kit.maskers.rules import RuleMasker
@@ -24,7 +26,8 @@ from assistant_kit.stores.memory import MemoryStore
 from assistant_kit.testing.scripted_model import Call, CallTools, Delay, Fail, Say, ScriptedModel
 from tests.faulty_store import FaultyStore
 from tests.integrations.streaming.reading import Page
-from tests.integrations.streaming.relaying import FaultyLog, World, add
+from tests.integrations.streaming.relaying import HERE, FaultyLog, World, add
+from tests.test_afterwards import Learning, Notebook
 
 pytestmark = pytest.mark.anyio
 
@@ -630,3 +633,103 @@ async def test_a_turn_of_another_assistant_is_left_alone(world: World) -> None:
     async with assistant, Relay(assistant, world.log, settings=RelaySettings(on_busy="fail", every=100)) as other:
         with pytest.raises(ConversationBusy):
             await other.resume(user="u", conversation="c")
+
+
+async def test_a_stop_is_heard_by_a_worker_whose_connection_was_gone_for_a_moment() -> None:
+    log = FaultyLog()
+    log.loses_stops = 1
+    world = World(log=log)
+    async with world.worker(ScriptedModel([FOREVER])) as relay, world.worker(ScriptedModel([])) as other:
+        started = await ask(relay)
+        await until(relay, "message", started.after)
+        await other.stop(user="u", conversation="c")
+        entries = await told(relay, started)
+
+    assert (log.loses_stops, entries[-1].data["status"]) == (0, "cancelled")
+
+
+async def test_a_turn_whose_first_events_the_log_has_forgotten_is_told_anew_by_who_takes_it_over() -> None:
+    world = World(log=MemoryEventLog(most=2))
+    model = ScriptedModel([CALL, FOREVER])
+    async with world.worker(model) as relay:
+        started = await ask(relay)
+        with anyio.fail_after(10):
+            while len(model.requests) < 2:  # noqa: ASYNC110  (its events may be forgotten already)
+                await anyio.sleep(0.01)
+    async with world.worker(ScriptedModel(["It is 3."])) as other:
+        with anyio.fail_after(10):
+            while await state_of(world) is None:  # noqa: ASYNC110  (no event tells of it for certain)
+                await anyio.sleep(0.01)
+        (entry,) = await until(other, "reset", started.after)
+
+    assert entry.data["last_event_id"] == str(entry.id)
+    assert await state_of(world) == "completed"
+
+
+async def test_who_goes_on_with_a_turn_that_is_just_beginning_waits_for_it(world: World) -> None:
+    vault = StuckVault()
+    ends: list[type[Exception]] = []
+
+    async def caught(asked: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await asked()
+        except (Interrupted, InputError, ConversationNotFound) as error:
+            ends.append(type(error))
+
+    assistant = Assistant(ScriptedModel([]), store=world.store, context=Context(masker=RuleMasker(vault)))
+    async with assistant, Relay(assistant, world.log) as relay, anyio.create_task_group() as group:
+        group.start_soon(caught, lambda: ask(relay, "I am ann@example.org"))
+        with anyio.fail_after(10):
+            await vault.asked.wait()
+        group.start_soon(caught, lambda: relay.resume(**HERE))
+        await anyio.wait_all_tasks_blocked()
+        await relay.stop(**HERE)
+    assert sorted(end.__name__ for end in ends) in (
+        ["ConversationNotFound", "Interrupted"],
+        ["InputError", "Interrupted"],
+    )
+
+
+async def test_a_store_that_is_gone_cannot_stop_a_turn() -> None:
+    faulty = FaultyStore(MemoryStore())
+    world = World(store=faulty)
+    with ScriptedModel([PAY]) as model:
+        async with world.worker(model, every=100.0) as relay:
+            await told(relay, await ask(relay, "Pay 5."))
+            faulty.fail_at = faulty.writes + 1
+            with pytest.raises(StoreUnavailable):
+                await relay.stop(**HERE)
+            faulty.fail_at = 0
+            await relay.stop(**HERE)
+
+    assert await state_of(world) == "cancelled"
+
+
+async def test_a_sweep_outlives_a_log_that_is_down() -> None:
+    log = FaultyLog()
+    with ScriptedModel(["It is 3."]) as model:
+        async with World(log=log).worker(model) as relay, relay.follow(**HERE) as following:
+            for is_down in (False, True):
+                log.is_down, log.standings = is_down, 0
+                with anyio.fail_after(10):
+                    while log.standings < 2:  # noqa: ASYNC110  (a sweep tells nobody)
+                        await anyio.sleep(0.01)
+            log.is_down = False
+            started = await ask(relay)
+            with anyio.fail_after(10):
+                first = await anext(following)
+
+    assert (first.name, started.after) == ("message", first.id - 1)
+
+
+async def test_what_comes_after_a_turn_is_done_after_a_relayed_one(world: World) -> None:
+    learning = Learning()
+    assistant = Assistant(
+        ScriptedModel(["Hello Ann."]), store=world.store, context=Context(memory=Notebook(), extractor=learning)
+    )
+    async with assistant, Relay(assistant, world.log) as relay:
+        await told(relay, await ask(relay, "I am Ann."))
+        with anyio.fail_after(10):
+            await learning.entered.wait()
+
+    assert [said for said, _ in learning.seen] == [["I am Ann."]]

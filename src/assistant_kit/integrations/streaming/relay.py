@@ -287,7 +287,7 @@ class Relay(Generic[OutputT]):
         session = RelayedSession.of(
             made, narrator=turn.narrator, keeper=self._keeper, tell=self._tell, reached=turn.reach
         )
-        session.add, session.stopped = self._add, turn.stopped
+        session.add, session.stopped = self._add, lambda: turn.stopped
         turn.session = session
         return session
 

@@ -20,11 +20,10 @@ from assistant_kit.messages import JsonObject
 from assistant_kit.protocols.event_log import NewEvent
 from assistant_kit.protocols.store import Lease, NewRecord
 from assistant_kit.replay import record_of
-from assistant_kit.run.conduct import conduct
+from assistant_kit.run.conduct import conduct, settle_calls
 from assistant_kit.run.lease_keeper import LeaseKeeper
-from assistant_kit.run.one_call import unknown_end
 from assistant_kit.run.result import Result, usage_of
-from assistant_kit.run.turn import Past, TurnRun, record
+from assistant_kit.run.turn import Past, TurnRun
 from assistant_kit.runtimes.journal import Journal
 from assistant_kit.session import Holding, Session
 from assistant_kit.usage import Usage
@@ -37,7 +36,7 @@ Add: TypeAlias = Callable[[Result[Any]], Awaitable[JsonObject]]
 class RelayedSession(Session):
     """Tells turns to `narrator`. `extra` goes into the `message` event of the turn that it begins, as it is.
 
-    When it is cancelled, the turn is left to another worker; unless `stopped` was set, as a user wants it to end.
+    When it is cancelled, the turn is left to another worker; unless it is `stopped`, as a user wants it to end.
     """
 
     narrator: Narrator
@@ -45,7 +44,7 @@ class RelayedSession(Session):
     reached: Callable[[str], None]
     add: Add | None = None
     extra: JsonObject | None = None
-    stopped: bool = False
+    stopped: Callable[[], bool]
     _lease: Lease | None = None
 
     @classmethod
@@ -94,7 +93,7 @@ class RelayedSession(Session):
         def leave(suspended: TurnSuspended) -> Coroutine[Any, Any, None]:
             # It is called where the error is handled that ends the work.
             cancelled = isinstance(sys.exception(), anyio.get_cancelled_exc_class())
-            if cancelled and not self.stopped:
+            if cancelled and not self.stopped():
                 return journal.suspend(suspended)
             return _closed(run, journal, "cancelled" if cancelled else "failed", "" if cancelled else suspended.reason)
 
@@ -202,10 +201,5 @@ class RelayedSession(Session):
 
 async def _closed(run: TurnRun, journal: Journal, outcome: TurnOutcome, reason: str) -> None:
     """End a turn as `conduct` does that leaves nothing for later. Raises StoreError."""
-    for call in run.unanswered:
-        await record(run, call)
-    for started in run.runtime.in_doubt():
-        await record(run, unknown_end(started))
-    if run.doubt is not None:
-        raise run.doubt
+    await settle_calls(run)
     await journal.finish(run.end(outcome, reason))

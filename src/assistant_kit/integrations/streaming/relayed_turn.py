@@ -80,6 +80,4 @@ class Turn:
     def stop(self) -> None:
         """End it, because the user wants that."""
         self.stopped = True
-        if self.session is not None:
-            self.session.stopped = True
         self.scope.cancel()
