@@ -51,6 +51,7 @@ report 2: summary of report 2
 question: summary of question
 report 3: summary of report 3
 """,
+    "streaming": "Yes, and wind.\n",
     "rate_limits": """\
 Hello.
 Hello again.

@@ -7,14 +7,16 @@ from typing import Final
 
 from sqlalchemy import Engine, delete, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, col, select
+
+from examples.flask_demo.tables import Table
 
 _NEAR: Final = timedelta(minutes=1)
 """How far the time in the table may be behind: a write for each request would say no more."""
 _REMEMBERED: Final = 10_000
 
 
-class User(SQLModel, table=True):
+class User(Table, table=True):
     """Somebody who has signed in. Times are UTC, as ISO 8601: SQLite keeps no time zone."""
 
     __tablename__ = "web_user"  # pyright: ignore[reportAssignmentType]  (as SQLModel means it)
@@ -36,7 +38,7 @@ class Users:
     def open(self) -> None:
         """Make the table, unless it is there; instances that start together may all do so."""
         try:
-            SQLModel.metadata.create_all(self._engine, [User.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
+            Table.metadata.create_all(self._engine, [User.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
         except DBAPIError:
             self.ping()  # another one was faster, or it cannot be used
 

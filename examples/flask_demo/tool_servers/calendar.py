@@ -11,11 +11,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Engine, delete, func
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Field as Column
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from assistant_kit import ToolContext, ToolError, tool
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.toolsets.functions import FunctionTools
+from examples.flask_demo.tables import Table
 
 MOST_EVENTS: Final = 1_000
 """Appointments of one user."""
@@ -28,7 +29,7 @@ Day = Annotated[date, Field(description="A date: 2026-11-30")]
 Title = Annotated[str, Field(description="What it is", min_length=1, max_length=200)]
 
 
-class Event(SQLModel, table=True):
+class Event(Table, table=True):
     """An appointment. `day` and `at` are as people of its place write them: 2026-11-30, 14:30 or nothing."""
 
     __tablename__ = "web_calendar_event"  # pyright: ignore[reportAssignmentType]  (as SQLModel means it)
@@ -59,7 +60,7 @@ class Calendar:
     def open(self) -> None:
         """Make the table, unless it is there; servers that start together may all do so."""
         try:
-            SQLModel.metadata.create_all(self._engine, [Event.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
+            Table.metadata.create_all(self._engine, [Event.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
         except DBAPIError:
             self.ping()  # another one was faster, or it cannot be used
 

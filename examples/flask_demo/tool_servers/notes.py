@@ -16,12 +16,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Engine, delete, func, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import Field as Column
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from assistant_kit import ToolContext, ToolError, keyed, tool
 from assistant_kit.protocols.artifact_store import Artifact, ArtifactNotFound, ArtifactStore
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.toolsets.functions import FunctionTools
+from examples.flask_demo.tables import Table
 
 MOST_NOTES: Final = 500
 """Notes of one user."""
@@ -36,7 +37,7 @@ Title = Annotated[str, Field(description="The title of the note", min_length=1, 
 Written = Annotated[str, Field(description="What it says", min_length=1, max_length=LARGEST)]
 
 
-class NoteRow(SQLModel, table=True):
+class NoteRow(Table, table=True):
     """Which artifact is the note of a title now, and which call has made it so."""
 
     __tablename__ = "web_note"  # pyright: ignore[reportAssignmentType]  (as SQLModel means it)
@@ -72,7 +73,7 @@ class Notes:
     def open(self) -> None:
         """Make the table, unless it is there; servers that start together may all do so."""
         try:
-            SQLModel.metadata.create_all(self._engine, [NoteRow.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
+            Table.metadata.create_all(self._engine, [NoteRow.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
         except DBAPIError:
             self.ping()  # another one was faster, or it cannot be used
 
