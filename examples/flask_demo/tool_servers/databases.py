@@ -3,6 +3,7 @@
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
 
 from assistant_kit import PostgresIndex, SQLiteIndex
 from assistant_kit.protocols.search_index import SearchIndex
@@ -13,7 +14,9 @@ def make_engine(address: str, part: str = "calendar") -> Engine:
     """Return the engine for the table of one server; with SQLite each has a file of its own. Raises SettingsError."""
     url = _url(address)
     if _is_sqlite(url):
-        return create_engine(url.set(database=f"{url.database}.{part}"), connect_args={"timeout": 10.0})
+        return create_engine(
+            url.set(database=f"{url.database}.{part}"), connect_args={"timeout": 10.0}, poolclass=NullPool
+        )
     return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
 
 

@@ -67,6 +67,8 @@ async def test_a_reader_goes_on_where_it_was(ann: Person) -> None:
     read: list[Sent] = []
     with anyio.fail_after(20):
         for most in (5, 20, 1_000):
+            if read and read[-1].name == "complete":
+                break
             after = str(read[-1].id) if read else sent["last_event_id"]
             async with ann.follow(conversation, after) as events:
                 begin = len(read)
