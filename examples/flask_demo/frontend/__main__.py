@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.frontend.logs import set_up_logs
 from examples.flask_demo.frontend.server import Server
-from examples.flask_demo.frontend.settings import VARIABLES, SettingsError, read_settings
+from examples.flask_demo.frontend.settings import VARIABLES, read_settings
 from examples.flask_demo.service_tokens import KeyRing, KeysUnusable
 from examples.flask_demo.tls import TLSError, client_context
 

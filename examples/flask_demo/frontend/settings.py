@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from examples.flask_demo.environment import SettingsError, given, log_level, needed, whole
 from examples.flask_demo.serving import ServingError, address
 
 VARIABLES: Final = """\
@@ -26,12 +27,7 @@ environment (a secret VAR may stand in a file that VAR_FILE names):
   LOG_LEVEL          debug, info, warning or error (default: info)"""
 
 _FORM: Final = 64 * 1024  # bytes that a form may have around its file
-_LEVELS: Final = ("debug", "info", "warning", "error")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-
-
-class SettingsError(Exception):
-    """The environment asks for something that cannot be; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,47 +80,29 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the environment. Raises SettingsError."""
-    tls = _given(environment, "TLS_DIR")
+    tls = given(environment, "TLS_DIR")
     return Settings(
         listen=_address(environment, "LISTEN"),
         admin_listen=_address(environment, "ADMIN_LISTEN"),
         public_url=_origin(environment, "PUBLIC_URL"),
         orchestrators=_orchestrators(environment),
-        redis_url=_needed(environment, "REDIS_URL", "redis://host:6379/0"),
+        redis_url=needed(environment, "REDIS_URL", "redis://host:6379/0"),
         provider=Provider(
             issuer=_provider_url(environment),
-            client_id=_needed(environment, "OIDC_CLIENT_ID", "what the identity provider calls this client"),
-            secret=_given(environment, "OIDC_CLIENT_SECRET"),
+            client_id=needed(environment, "OIDC_CLIENT_ID", "what the identity provider calls this client"),
+            secret=given(environment, "OIDC_CLIENT_SECRET"),
         ),
-        signing_keys=Path(_needed(environment, "SIGNING_KEYS_FILE", "a file of its own, which all instances share")),
+        signing_keys=Path(needed(environment, "SIGNING_KEYS_FILE", "a file of its own, which all instances share")),
         tls_dir=None if tls is None else Path(tls),
-        bounds=Bounds(largest_file=_whole(environment, "LARGEST_FILE", 10_000_000) + _FORM),
-        threads=_whole(environment, "THREADS", 512),
-        otlp_endpoint=_given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        log_level=_level(environment),
+        bounds=Bounds(largest_file=whole(environment, "LARGEST_FILE", 10_000_000) + _FORM),
+        threads=whole(environment, "THREADS", 512),
+        otlp_endpoint=given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        log_level=log_level(environment),
     )
 
 
-def _given(environment: Mapping[str, str], name: str) -> str | None:
-    """Return a variable, or what is in the file that NAME_FILE names; None where there is neither."""
-    text, file = environment.get(name), environment.get(f"{name}_FILE")
-    if text or not file:
-        return text or None
-    try:
-        return Path(file).read_text(encoding="utf-8").strip() or None
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{name}_FILE names {file}, which cannot be read: {error}") from error
-
-
-def _needed(environment: Mapping[str, str], name: str, example: str) -> str:
-    found = _given(environment, name)
-    if found is None:
-        raise SettingsError(f"{name} is missing: set it to {example}")
-    return found
-
-
 def _address(environment: Mapping[str, str], name: str) -> str:
-    text = _needed(environment, name, "host:port, such as 127.0.0.1:8000")
+    text = needed(environment, name, "host:port, such as 127.0.0.1:8000")
     try:
         address(text)
     except ServingError as error:
@@ -141,7 +119,7 @@ def _url(name: str, text: str, wanted: str) -> SplitResult:
 
 def _origin(environment: Mapping[str, str], name: str) -> str:
     wanted = "https://host, or http://localhost:port on one machine"
-    text = _needed(environment, name, wanted)
+    text = needed(environment, name, wanted)
     url = _url(name, text, wanted)
     host = url.hostname or ""
     if url.path.strip("/"):
@@ -152,33 +130,17 @@ def _origin(environment: Mapping[str, str], name: str) -> str:
 
 
 def _provider_url(environment: Mapping[str, str]) -> str:
-    text = _needed(environment, "OIDC_ISSUER", "https://host/…, as the identity provider says")
+    text = needed(environment, "OIDC_ISSUER", "https://host/…, as the identity provider says")
     _url("OIDC_ISSUER", text, "https://host/…, as the identity provider says")
     return text
 
 
 def _orchestrators(environment: Mapping[str, str]) -> tuple[str, ...]:
     wanted = "https://host:port,https://host:port,…"
-    text = _needed(environment, "ORCHESTRATOR_URLS", wanted)
+    text = needed(environment, "ORCHESTRATOR_URLS", wanted)
     urls = tuple(one.strip().rstrip("/") for one in text.split(",") if one.strip())
     for url in urls:
         _url("ORCHESTRATOR_URLS", url, wanted)
     if not urls:
         raise SettingsError(f"ORCHESTRATOR_URLS is {text!r}: set it to {wanted}")
     return urls
-
-
-def _whole(environment: Mapping[str, str], name: str, usual: int) -> int:
-    text = environment.get(name)
-    if not text:
-        return usual
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SettingsError(f"{name} is {text!r}: set it to a whole number from 1 on, or leave it out")
-    return int(text)
-
-
-def _level(environment: Mapping[str, str]) -> str:
-    level = (environment.get("LOG_LEVEL") or "info").lower()
-    if level not in _LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {level!r}: set it to one of {', '.join(_LEVELS)}, or leave it out")
-    return level

@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.identity.app import make_app
-from examples.flask_demo.identity.settings import VARIABLES, SettingsError, read_settings
+from examples.flask_demo.identity.settings import VARIABLES, read_settings
 from examples.flask_demo.serving import ServingError, listening, serve
 
 

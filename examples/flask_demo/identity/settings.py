@@ -3,10 +3,10 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from examples.flask_demo.environment import SettingsError, given
 from examples.flask_demo.serving import ServingError, address
 
 VARIABLES: Final = """\
@@ -17,10 +17,6 @@ environment:
   OIDC_CLIENT_SECRET its password, also as OIDC_CLIENT_SECRET_FILE (default: none is asked for)
   REDIRECT_URIS      where clients may have people sent, beside this machine: https://host/sign-in/callback …
   DEVELOPMENT_SIGN_IN_ANYWHERE=yes   listen on other addresses than loopback as well: for containers of one machine"""
-
-
-class SettingsError(Exception):
-    """The environment asks for something that cannot be; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +49,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         listen=listen,
         issuer=issuer,
         client_id=environment.get("OIDC_CLIENT_ID") or None,
-        secret=_secret(environment),
+        secret=given(environment, "OIDC_CLIENT_SECRET"),
         redirect_uris=tuple(environment.get("REDIRECT_URIS", "").split()),
     )
 
@@ -64,13 +60,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def _secret(environment: Mapping[str, str]) -> str | None:
-    text, file = environment.get("OIDC_CLIENT_SECRET"), environment.get("OIDC_CLIENT_SECRET_FILE")
-    if text or not file:
-        return text or None
-    try:
-        return Path(file).read_text(encoding="utf-8").strip() or None
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"OIDC_CLIENT_SECRET_FILE names {file}, which cannot be read: {error}") from error

@@ -11,10 +11,11 @@ import anyio
 
 from assistant_kit import AssistantKitError
 from assistant_kit.stores.encrypted import MasterKeys
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.orchestrator.audit import verify_users
 from examples.flask_demo.orchestrator.databases import Databases
 from examples.flask_demo.orchestrator.serve import run
-from examples.flask_demo.orchestrator.settings import VARIABLES, SettingsError, database_url, read_settings
+from examples.flask_demo.orchestrator.settings import VARIABLES, database_url, read_settings
 from examples.flask_demo.service_tokens import KeysUnusable
 from examples.flask_demo.serving import ServingError
 from examples.flask_demo.tls import TLSError

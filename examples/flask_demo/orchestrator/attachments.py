@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from assistant_kit.messages import Part, Text
+from assistant_kit.messages import JsonObject, Part, Text
 
 _NOTE: Final = "Attached files, to be searched by `source` with search_documents: "
 
@@ -30,11 +30,14 @@ def message_of(text: str, files: Sequence[Attached]) -> Sequence[Text]:
     return (Text(text=text), Text(text=f"\n{_NOTE}{listed}"))
 
 
-def said(content: Sequence[Part]) -> tuple[str, Sequence[Attached]]:
-    """Return what a user said, and the files they mentioned."""
+def said(content: Sequence[Part]) -> JsonObject:
+    """Return what a user said and the files they mentioned, as the API and the stream show it.
+
+    The note on files is for the model.
+    """
     texts = [part.text for part in content if isinstance(part, Text)]
     text, note = (*texts, "", "")[:2]
-    return text, _listed(note)
+    return {"text": text, "files": [file.json() for file in _listed(note)]}
 
 
 def _listed(note: str) -> Sequence[Attached]:

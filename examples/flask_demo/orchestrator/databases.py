@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 from typing import Self
 
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Engine
+from sqlalchemy.engine import URL
 
 from assistant_kit import EncryptedStore, PostgresIndex, PostgresStore, SQLiteIndex, SQLiteStore
 from assistant_kit.protocols.key_provider import KeyProvider
 from assistant_kit.protocols.search_index import SearchIndex
 from assistant_kit.protocols.store import Store
-from examples.flask_demo.orchestrator.settings import SettingsError
+from examples.flask_demo.tables import database_at, engine_at, is_sqlite, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +22,12 @@ class Databases:
     @classmethod
     def at(cls, address: str) -> Self:
         """Take `sqlite:///file` or `postgresql://…`; nothing is opened yet. Raises SettingsError."""
-        try:
-            url = make_url(address)
-        except ArgumentError as error:
-            raise SettingsError("DATABASE_URL is no address: set it to sqlite:///file or postgresql://…") from error
-        if url.get_backend_name() not in ("sqlite", "postgresql") or not url.database:
-            raise SettingsError(
-                f"DATABASE_URL begins with {url.drivername}: set it to sqlite:///file or postgresql://…"
-            )
-        return cls(url)
+        return cls(database_at(address))
 
     @property
     def is_sqlite(self) -> bool:
         """Whether these are files."""
-        return self.url.get_backend_name() == "sqlite"
+        return is_sqlite(self.url)
 
     def journals(self, keys: KeyProvider) -> EncryptedStore:
         """Return the store of journals: encrypted, and with an audit log."""
@@ -62,13 +53,11 @@ class Databases:
 
     def users(self) -> Engine:
         """Return the engine for the table of users."""
-        if self.is_sqlite:
-            return create_engine(self.url.set(database=self._file(".users")), connect_args={"timeout": 10.0})
-        return create_engine(self.url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        return engine_at(self.url, "users")
 
     @property
     def _address(self) -> str:
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return plain(self.url)
 
     def _file(self, part: str) -> str:
         return f"{self.url.database}{part}"

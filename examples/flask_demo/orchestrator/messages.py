@@ -73,7 +73,6 @@ async def say(
         user=user,
         conversation=conversation,
         request_id=key,
-        extra={"files": [file.json() for file in files]},
     )
     if not begun and not (await info_of(parts, user, conversation)).title:
         await parts.assistant.conversation(conversation, user=user).rename(_title(said.text))

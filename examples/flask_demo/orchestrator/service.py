@@ -22,7 +22,6 @@ from assistant_kit import (
 from assistant_kit.artifact_stores import make_artifact_store
 from assistant_kit.event_logs.redis import RedisEventLog
 from assistant_kit.integrations.streaming import Relay, RelaySettings
-from assistant_kit.messages import JsonObject, Part
 from assistant_kit.protocols.artifact_store import ArtifactStore
 from assistant_kit.protocols.model import Model
 from assistant_kit.protocols.policy import Policy
@@ -190,17 +189,11 @@ def make_service(settings: Settings, *, model: Model | None = None) -> Service:
         policies=policies,
         assistant=assistant,
         relay=Relay(
-            assistant, log, settings=RelaySettings(every=1.0), tell=told_in_stream, add=with_citations, said=_shown
+            assistant, log, settings=RelaySettings(every=1.0), tell=told_in_stream, add=with_citations, said=said
         ),
         metrics=counted,
         streams=Streams(counted),
     )
-
-
-def _shown(content: Sequence[Part]) -> JsonObject:
-    """Return what the page shows of a message: not the note on files, which is for the model."""
-    text, files = said(content)
-    return {"text": text, "files": [file.json() for file in files]}
 
 
 def _ping(value: bytes | None, _now: float) -> Changed[None]:

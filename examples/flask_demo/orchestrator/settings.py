@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from assistant_kit import AssistantKitError
 from assistant_kit.stores.encrypted import MasterKeys
+from examples.flask_demo.environment import SettingsError, given, log_level, needed, whole
 
 DEFAULT_MODEL: Final = "gpt-5.6-luna"
 
@@ -36,12 +37,6 @@ environment (a secret VAR may stand in a file that VAR_FILE names):
   LARGEST_FILE     bytes of an upload (default: 10000000)
   OTEL_EXPORTER_OTLP_ENDPOINT   where traces go (default: nowhere)
   LOG_LEVEL        debug, info, warning or error (default: info)"""
-
-_LEVELS: Final = ("debug", "info", "warning", "error")
-
-
-class SettingsError(Exception):
-    """The environment asks for something that cannot be; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,48 +91,48 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the environment. Raises SettingsError."""
     usual = LimitSettings()
-    request, reply = _whole(environment, "REQUEST_TOKENS", 4_000), _whole(environment, "REPLY_TOKENS", 800)
+    request, reply = whole(environment, "REQUEST_TOKENS", 4_000), whole(environment, "REPLY_TOKENS", 800)
     if not 0 < reply < request:
         raise SettingsError(f"REPLY_TOKENS is {reply}: it is part of REQUEST_TOKENS, {request}: set it to less")
-    tls = _given(environment, "TLS_DIR")
+    tls = given(environment, "TLS_DIR")
     return Settings(
-        listen=_needed(environment, "LISTEN", "host:port, such as 127.0.0.1:8010"),
-        admin_listen=_needed(environment, "ADMIN_LISTEN", "host:port, such as 127.0.0.1:8011"),
+        listen=needed(environment, "LISTEN", "host:port, such as 127.0.0.1:8010"),
+        admin_listen=needed(environment, "ADMIN_LISTEN", "host:port, such as 127.0.0.1:8011"),
         database_url=database_url(environment),
-        redis_url=_needed(environment, "REDIS_URL", "redis://host:6379/0"),
-        files_url=_needed(environment, "FILES_URL", "file:///folder or s3://bucket/prefix"),
-        jwks_url=_needed(environment, "JWKS_URL", "the front end's address of /.well-known/jwks.json"),
-        token_issuer=_needed(environment, "TOKEN_ISSUER", "the front end's PUBLIC_URL"),
+        redis_url=needed(environment, "REDIS_URL", "redis://host:6379/0"),
+        files_url=needed(environment, "FILES_URL", "file:///folder or s3://bucket/prefix"),
+        jwks_url=needed(environment, "JWKS_URL", "the front end's address of /.well-known/jwks.json"),
+        token_issuer=needed(environment, "TOKEN_ISSUER", "the front end's PUBLIC_URL"),
         master_keys=master_keys(environment),
-        signing_keys=Path(_needed(environment, "SIGNING_KEYS_FILE", "a file of its own, which all instances share")),
+        signing_keys=Path(needed(environment, "SIGNING_KEYS_FILE", "a file of its own, which all instances share")),
         tool_servers=_tool_servers(environment),
         tls_dir=None if tls is None else Path(tls),
         model=_model(environment),
         request_tokens=request,
         reply_tokens=reply,
         limits=LimitSettings(
-            messages=_whole(environment, "MESSAGES_PER_MINUTE", usual.messages),
-            uploads=_whole(environment, "UPLOADS_PER_MINUTE", usual.uploads),
-            tool_calls=_whole(environment, "TOOL_CALLS_PER_MINUTE", usual.tool_calls),
-            requests=_whole(environment, "REQUESTS_PER_MINUTE", usual.requests),
-            tokens_per_day=_whole(environment, "TOKENS_PER_DAY", usual.tokens_per_day),
-            model_requests_per_day=_whole(environment, "MODEL_REQUESTS_PER_DAY", usual.model_requests_per_day),
-            cents_per_day=_whole(environment, "CENTS_PER_DAY", usual.cents_per_day),
+            messages=whole(environment, "MESSAGES_PER_MINUTE", usual.messages),
+            uploads=whole(environment, "UPLOADS_PER_MINUTE", usual.uploads),
+            tool_calls=whole(environment, "TOOL_CALLS_PER_MINUTE", usual.tool_calls),
+            requests=whole(environment, "REQUESTS_PER_MINUTE", usual.requests),
+            tokens_per_day=whole(environment, "TOKENS_PER_DAY", usual.tokens_per_day),
+            model_requests_per_day=whole(environment, "MODEL_REQUESTS_PER_DAY", usual.model_requests_per_day),
+            cents_per_day=whole(environment, "CENTS_PER_DAY", usual.cents_per_day),
         ),
-        largest_file=_whole(environment, "LARGEST_FILE", 10_000_000),
-        otlp_endpoint=_given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        log_level=_level(environment),
+        largest_file=whole(environment, "LARGEST_FILE", 10_000_000),
+        otlp_endpoint=given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        log_level=log_level(environment),
     )
 
 
 def database_url(environment: Mapping[str, str]) -> str:
     """Return the address of the database. Raises SettingsError."""
-    return _needed(environment, "DATABASE_URL", "sqlite:///file or postgresql://…")
+    return needed(environment, "DATABASE_URL", "sqlite:///file or postgresql://…")
 
 
 def master_keys(environment: Mapping[str, str]) -> MasterKeys:
     """Return the keys that encrypt journals and vault. Raises SettingsError."""
-    lines = _needed(environment, "MASTER_KEYS", "what `python -m examples.flask_demo.orchestrator keys` prints")
+    lines = needed(environment, "MASTER_KEYS", "what `python -m examples.flask_demo.orchestrator keys` prints")
     named = [line.partition(":") for line in lines.split()]
     try:
         return MasterKeys({name: b64decode(encoded, validate=True) for name, _, encoded in named})
@@ -145,40 +140,6 @@ def master_keys(environment: Mapping[str, str]) -> MasterKeys:
         raise SettingsError("MASTER_KEYS: each is a name, a colon and 32 bytes in base64") from error
     except AssistantKitError as error:
         raise SettingsError(f"MASTER_KEYS: {error}") from error
-
-
-def _given(environment: Mapping[str, str], name: str) -> str | None:
-    """Return a variable, or what is in the file that NAME_FILE names; None where there is neither."""
-    text, file = environment.get(name), environment.get(f"{name}_FILE")
-    if text or not file:
-        return text or None
-    try:
-        return Path(file).read_text(encoding="utf-8").strip() or None
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{name}_FILE names {file}, which cannot be read: {error}") from error
-
-
-def _needed(environment: Mapping[str, str], name: str, example: str) -> str:
-    found = _given(environment, name)
-    if found is None:
-        raise SettingsError(f"{name} is missing: set it to {example}")
-    return found
-
-
-def _whole(environment: Mapping[str, str], name: str, usual: int) -> int:
-    text = environment.get(name)
-    if not text:
-        return usual
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise SettingsError(f"{name} is {text!r}: set it to a whole number from 1 on, or leave it out")
-    return int(text)
-
-
-def _level(environment: Mapping[str, str]) -> str:
-    level = (environment.get("LOG_LEVEL") or "info").lower()
-    if level not in _LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {level!r}: set it to one of {', '.join(_LEVELS)}, or leave it out")
-    return level
 
 
 def _tool_servers(environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -192,7 +153,7 @@ def _tool_servers(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _model(environment: Mapping[str, str]) -> ModelPlace | None:
-    key, server = _given(environment, "OPENAI_API_KEY"), environment.get("OPENAI_BASE_URL") or None
+    key, server = given(environment, "OPENAI_API_KEY"), environment.get("OPENAI_BASE_URL") or None
     name = environment.get("OPENAI_MODEL")
     if key is None:
         if server is not None:

@@ -49,7 +49,7 @@ def shown_turns(turns: Sequence[HistoryTurn], request_ids: Mapping[int, str]) ->
             "id": turn.turn,
             "request_id": request_ids.get(turn.seq),
             "at": moment(turn.started_at),
-            "user": _user(turn),
+            "user": said(turn.content),
             "text": turn.text,
             "status": _STATUS[turn.outcome],
             "tools": [_tool(call) for call in turn.tool_calls],
@@ -112,11 +112,6 @@ def shown_usage(usage: Usage) -> JsonObject:
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
     }
-
-
-def _user(turn: HistoryTurn) -> JsonObject:
-    text, files = said(turn.content)
-    return {"text": text, "files": [file.json() for file in files]}
 
 
 def _tool(call: CallResult) -> JsonObject:

@@ -6,10 +6,10 @@ from threading import Lock
 from typing import Final
 
 from sqlalchemy import Engine, delete, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlmodel import Field, Session, col, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Field, Session, col
 
-from examples.flask_demo.tables import Table
+from examples.flask_demo.tables import Kept, Table
 
 _NEAR: Final = timedelta(minutes=1)
 """How far the time in the table may be behind: a write for each request would say no more."""
@@ -26,26 +26,16 @@ class User(Table, table=True):
     last_seen: str = Field(max_length=40)
 
 
-class Users:
+class Users(Kept):
     """The table of users. Each method is one transaction and may run in any thread. Raises SQLAlchemyError."""
+
+    table = User
 
     def __init__(self, engine: Engine) -> None:
         """Take the database."""
-        self._engine = engine
+        super().__init__(engine)
         self._lock = Lock()
         self._noted: OrderedDict[str, datetime] = OrderedDict()
-
-    def open(self) -> None:
-        """Make the table, unless it is there; instances that start together may all do so."""
-        try:
-            Table.metadata.create_all(self._engine, [User.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
-        except DBAPIError:
-            self.ping()  # another one was faster, or it cannot be used
-
-    def ping(self) -> None:
-        """See that the table can be read."""
-        with Session(self._engine) as session:
-            session.exec(select(User.id).limit(1)).first()
 
     def seen(self, user: str) -> None:
         """Note that somebody uses the service now."""
@@ -71,10 +61,6 @@ class Users:
             session.exec(delete(User).where(col(User.id) == user))
         with self._lock:
             self._noted.pop(user, None)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
 
     def _note(self, user: str, at: str) -> None:
         if not self._update(user, at):

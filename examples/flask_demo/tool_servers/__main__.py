@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from assistant_kit import AssistantKitError
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.request_ids import RequestIDs
 from examples.flask_demo.serving import ServerTLS, ServingError, listening, serve
 from examples.flask_demo.telemetry import set_up_logging
 from examples.flask_demo.tls import TLSError
 from examples.flask_demo.tool_servers.server import NAMES, Counted, make_admin, make_server, make_service
-from examples.flask_demo.tool_servers.settings import VARIABLES, Settings, SettingsError, read_settings
+from examples.flask_demo.tool_servers.settings import VARIABLES, Settings, read_settings
 from examples.flask_demo.tracing import Traces, exporting, with_request
 
 CALLERS = ("orchestrator",)

@@ -8,15 +8,15 @@ from typing import Annotated, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Engine, delete, func
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import delete, func
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field as Column
 from sqlmodel import Session, col, select
 
 from assistant_kit import ToolContext, ToolError, tool
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.toolsets.functions import FunctionTools
-from examples.flask_demo.tables import Table
+from examples.flask_demo.tables import Kept, Table
 
 MOST_EVENTS: Final = 1_000
 """Appointments of one user."""
@@ -50,28 +50,10 @@ class Appointment(BaseModel):
     title: str
 
 
-class Calendar:
+class Calendar(Kept):
     """The appointments of all users. Each method is one transaction, in any thread. Raises SQLAlchemyError."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Take the database."""
-        self._engine = engine
-
-    def open(self) -> None:
-        """Make the table, unless it is there; servers that start together may all do so."""
-        try:
-            Table.metadata.create_all(self._engine, [Event.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
-        except DBAPIError:
-            self.ping()  # another one was faster, or it cannot be used
-
-    def ping(self) -> None:
-        """See that the table can be read."""
-        with Session(self._engine) as session:
-            session.exec(select(Event.id).limit(1)).first()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+    table = Event
 
     def add(self, user: str, key: str, day: date, at: str, title: str) -> Appointment:
         """Add an appointment; once, however often it comes under one key. Raises ToolError."""

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine, delete, func, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field as Column
 from sqlmodel import Session, col, select
 
@@ -22,7 +22,7 @@ from assistant_kit import ToolContext, ToolError, keyed, tool
 from assistant_kit.protocols.artifact_store import Artifact, ArtifactNotFound, ArtifactStore
 from assistant_kit.protocols.toolset import Toolset
 from assistant_kit.toolsets.functions import FunctionTools
-from examples.flask_demo.tables import Table
+from examples.flask_demo.tables import Kept, Table
 
 MOST_NOTES: Final = 500
 """Notes of one user."""
@@ -62,29 +62,15 @@ class Note(NoteInfo):
     text: str
 
 
-class Notes:
+class Notes(Kept):
     """The notes of all users. Methods raise ToolError, StoreError, SQLAlchemyError."""
+
+    table = NoteRow
 
     def __init__(self, engine: Engine, artifacts: ArtifactStore) -> None:
         """Take the database, and the place for the texts; the caller closes the latter."""
-        self._engine = engine
+        super().__init__(engine)
         self._artifacts = artifacts
-
-    def open(self) -> None:
-        """Make the table, unless it is there; servers that start together may all do so."""
-        try:
-            Table.metadata.create_all(self._engine, [NoteRow.__table__])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  (SQLModel makes it)
-        except DBAPIError:
-            self.ping()  # another one was faster, or it cannot be used
-
-    def ping(self) -> None:
-        """See that the table can be read."""
-        with Session(self._engine) as session:
-            session.exec(select(NoteRow.id).limit(1)).first()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
 
     async def create(self, user: str, key: str, title: str, text: str) -> NoteInfo:
         """Write a note under a new title; once, however often it comes under one key."""

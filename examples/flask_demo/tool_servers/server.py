@@ -10,24 +10,27 @@ from typing import Any, Final, Self
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
+from sqlalchemy.engine import URL
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from assistant_kit import ToolContext
+from assistant_kit import PostgresIndex, SQLiteIndex, ToolContext
 from assistant_kit.artifact_stores import make_artifact_store
 from assistant_kit.integrations.serving import ServingSettings, tool_server
 from assistant_kit.messages import JsonObject
+from assistant_kit.protocols.search_index import SearchIndex
 from assistant_kit.protocols.toolset import ToolOutput, Toolset, ToolsetHealth
 from assistant_kit.shared_states.redis import RedisState
 from assistant_kit.tool_spec import ToolSpec
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.service_tokens import KeysUnavailable, TokenRefused, Verifier, bearer
+from examples.flask_demo.tables import database_at, engine_at, is_sqlite, plain
 from examples.flask_demo.tool_servers.calendar import Calendar, calendar_tools
-from examples.flask_demo.tool_servers.databases import make_engine, make_index
 from examples.flask_demo.tool_servers.notes import Notes, notes_tools
 from examples.flask_demo.tool_servers.search import Handbook
-from examples.flask_demo.tool_servers.settings import Settings, SettingsError
+from examples.flask_demo.tool_servers.settings import Settings
 from examples.flask_demo.tool_servers.user_data import UserData, UserDoor
 
 AUDIENCE: Final = "tools"
@@ -203,7 +206,7 @@ class Counted:
 
 
 def _calendar(settings: Settings) -> Service:
-    calendar = Calendar(make_engine(_database(settings), "calendar"))
+    calendar = Calendar(engine_at(_database(settings), "calendar"))
 
     async def export(user: str) -> Sequence[JsonObject]:
         return [event.model_dump(mode="json") for event in await to_thread.run_sync(calendar.all, user)]
@@ -222,7 +225,7 @@ def _notes(settings: Settings) -> Service:
     if not settings.files_url:
         raise SettingsError("FILES_URL is missing: set it to file:///folder or s3://bucket/prefix")
     artifacts = make_artifact_store(settings.files_url)
-    notes = Notes(make_engine(_database(settings), "notes"), artifacts)
+    notes = Notes(engine_at(_database(settings), "notes"), artifacts)
 
     async def close() -> None:
         await to_thread.run_sync(notes.close)
@@ -241,7 +244,7 @@ def _notes(settings: Settings) -> Service:
 
 
 def _search(settings: Settings) -> Service:
-    handbook = Handbook(make_index(_database(settings)))
+    handbook = Handbook(_index(_database(settings)))
     return Service(
         name="search",
         toolset=handbook.search(),
@@ -251,10 +254,16 @@ def _search(settings: Settings) -> Service:
     )
 
 
-def _database(settings: Settings) -> str:
+def _database(settings: Settings) -> URL:
     if not settings.database_url:
         raise SettingsError("DATABASE_URL is missing: set it to sqlite:///file or postgresql://…")
-    return settings.database_url
+    return database_at(settings.database_url)
+
+
+def _index(url: URL) -> SearchIndex:
+    if is_sqlite(url):
+        return SQLiteIndex(f"{url.database}.handbook")
+    return PostgresIndex(plain(url), schema="web_handbook")
 
 
 async def _closed(service: Service) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from examples.flask_demo.environment import given, log_level, needed
+
 VARIABLES: Final = """\
 environment:
   LISTEN         host:port of the tools, by MCP (/mcp) and by the plain contract (/mcp/discover, /mcp/execute, /health)
@@ -18,12 +20,6 @@ environment:
   HOSTS          names by which it is reached, beside those of this machine: "notes:* notes-blue:*"
   OTEL_EXPORTER_OTLP_ENDPOINT   where traces go (default: nowhere)
   LOG_LEVEL      debug, info, warning or error (default: info)"""
-
-_LEVELS: Final = ("debug", "info", "warning", "error")
-
-
-class SettingsError(Exception):
-    """The environment asks for something that cannot be; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +42,6 @@ class Settings:
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the environment. Raises SettingsError."""
     tls = given(environment, "TLS_DIR")
-    level = (environment.get("LOG_LEVEL") or "info").lower()
-    if level not in _LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {level!r}: set it to one of {', '.join(_LEVELS)}, or leave it out")
     return Settings(
         listen=needed(environment, "LISTEN", "host:port, such as 127.0.0.1:8021"),
         admin_listen=needed(environment, "ADMIN_LISTEN", "host:port, such as 127.0.0.1:8031"),
@@ -60,24 +53,5 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         tls_dir=None if tls is None else Path(tls),
         hosts=tuple(environment.get("HOSTS", "").split()),
         otlp_endpoint=given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        log_level=level,
+        log_level=log_level(environment),
     )
-
-
-def given(environment: Mapping[str, str], name: str) -> str | None:
-    """Return a variable, or what is in the file that NAME_FILE names; None where there is neither."""
-    text, file = environment.get(name), environment.get(f"{name}_FILE")
-    if text or not file:
-        return text or None
-    try:
-        return Path(file).read_text(encoding="utf-8").strip() or None
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{name}_FILE names {file}, which cannot be read: {error}") from error
-
-
-def needed(environment: Mapping[str, str], name: str, example: str) -> str:
-    """Return a variable that has to be there. Raises SettingsError."""
-    found = given(environment, name)
-    if found is None:
-        raise SettingsError(f"{name} is missing: set it to {example}")
-    return found

@@ -68,6 +68,17 @@ def answering(server: OpenAIServer) -> Mapping[str, str]:
     return {"OPENAI_API_KEY": "test", "OPENAI_BASE_URL": server.base_url, "OPENAI_MODEL": "test-model"}
 
 
+def last_asked(system: System) -> str:
+    """Return the orchestrator that was given a message last."""
+    last: dict[str, str] = {}
+    for child in system.children:
+        if child.program.name.startswith("orchestrator"):
+            lines = child.program.log.read_text().splitlines()
+            asked = [line for line in lines if "/messages" in line]
+            last[child.program.name] = asked[-1].partition('"timestamp": "')[2][:26] if asked else ""
+    return max(last, key=last.__getitem__)
+
+
 class Person:
     """Somebody with a browser's cookies, who is signed in and uses the API of the pages."""
 

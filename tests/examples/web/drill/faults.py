@@ -8,7 +8,7 @@ from threading import Lock
 
 from playwright.sync_api import Locator, expect
 
-from tests.examples.web.system import System
+from tests.examples.web.system import System, last_asked
 from tests.examples.web.whole.visit import Visit
 from tests.openai_server import Answer, Call, Cut, Hang, OpenAIServer, Paced, Reply, Request, Status
 
@@ -134,18 +134,7 @@ def _stop_redis(place: Place) -> None:
 
 
 def _kill_whoever_answers(place: Place) -> None:
-    _kill(answering(place.system))(place)
-
-
-def answering(system: System) -> str:
-    """Return the orchestrator that was given a message last."""
-    last: dict[str, str] = {}
-    for child in system.children:
-        if child.program.name.startswith("orchestrator"):
-            lines = child.program.log.read_text().splitlines()
-            asked = [line for line in lines if "/messages" in line]
-            last[child.program.name] = asked[-1].partition('"timestamp": "')[2][:26] if asked else ""
-    return max(last, key=last.__getitem__)
+    _kill(last_asked(place.system))(place)
 
 
 def _without_calendar(place: Place) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.flask_demo.frontend.settings import VARIABLES, Bounds, Settings, SettingsError, read_settings
+from examples.flask_demo.environment import SettingsError
+from examples.flask_demo.frontend.settings import VARIABLES, Bounds, Settings, read_settings
 
 GIVEN: Mapping[str, str] = {
     "LISTEN": "127.0.0.1:8000",

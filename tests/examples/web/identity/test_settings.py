@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.identity.__main__ import main
-from examples.flask_demo.identity.settings import SettingsError, read_settings
+from examples.flask_demo.identity.settings import read_settings
 
 GIVEN = {"LISTEN": "127.0.0.1:8090", "ISSUER": "http://localhost:8090/"}
 

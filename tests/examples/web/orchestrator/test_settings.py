@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from assistant_kit.stores.encrypted import MasterKeys
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.orchestrator.__main__ import main
-from examples.flask_demo.orchestrator.settings import ModelPlace, SettingsError, read_settings
+from examples.flask_demo.orchestrator.settings import ModelPlace, read_settings
 
 NEEDED = {
     "LISTEN": "127.0.0.1:8010",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.orchestrator.belongings import KeptUsers
 from examples.flask_demo.orchestrator.databases import Databases
-from examples.flask_demo.orchestrator.settings import SettingsError
 from examples.flask_demo.orchestrator.users import Users
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from assistant_kit import ToolError
 from assistant_kit.messages import JsonObject, text_of
 from assistant_kit.protocols.toolset import ToolContext
+from examples.flask_demo.tables import database_at, engine_at
 from examples.flask_demo.tool_servers import calendar as calendar_module
 from examples.flask_demo.tool_servers.calendar import Calendar, calendar_tools, working_days, zone_of
-from examples.flask_demo.tool_servers.databases import make_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)
 
 @pytest.fixture
 def calendar(tmp_path: Path) -> Iterator[Calendar]:
-    made = Calendar(make_engine(f"sqlite:///{tmp_path / 'web.db'}", "calendar"))
+    made = Calendar(engine_at(database_at(f"sqlite:///{tmp_path / 'web.db'}"), "calendar"))
     made.open()
     made.open()  # another server did so before
     yield made
@@ -107,6 +107,6 @@ def test_a_full_calendar_takes_no_more_and_knows_what_it_has(
 
 
 def test_a_database_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
-    calendar = Calendar(make_engine(f"sqlite:///{tmp_path / 'nowhere' / 'web.db'}", "calendar"))
+    calendar = Calendar(engine_at(database_at(f"sqlite:///{tmp_path / 'nowhere' / 'web.db'}"), "calendar"))
     with pytest.raises(SQLAlchemyError):
         calendar.open()

@@ -19,8 +19,8 @@ from assistant_kit.messages import text_of
 from assistant_kit.protocols.artifact_store import ArtifactStore
 from assistant_kit.protocols.toolset import Toolset
 from examples.flask_demo.service_tokens import KeyRing, Verifier
+from examples.flask_demo.tables import database_at, engine_at
 from examples.flask_demo.tool_servers import notes as notes_module
-from examples.flask_demo.tool_servers.databases import make_engine
 from examples.flask_demo.tool_servers.notes import LARGEST, Notes, notes_tools
 from examples.flask_demo.tool_servers.server import AUDIENCE, make_admin, make_server, make_service
 from examples.flask_demo.tool_servers.settings import Settings
@@ -38,7 +38,9 @@ class Desk:
 
     def __init__(self, folder: Path, database: str = "") -> None:
         self.artifacts: ArtifactStore = make_artifact_store((folder / "files").as_uri())
-        self.notes = Notes(make_engine(database or f"sqlite:///{folder / 'web.db'}", "notes"), self.artifacts)
+        self.notes = Notes(
+            engine_at(database_at(database or f"sqlite:///{folder / 'web.db'}"), "notes"), self.artifacts
+        )
         self.notes.open()
         self.tools: Toolset = notes_tools(self.notes)
 

@@ -9,6 +9,7 @@ import pytest
 from assistant_kit import HTTPTools, MCPServer
 from assistant_kit.messages import JsonObject, text_of
 from assistant_kit.protocols.toolset import Toolset
+from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.service_tokens import KeyRing, Verifier
 from examples.flask_demo.tool_servers.__main__ import main
 from examples.flask_demo.tool_servers.server import (
@@ -19,7 +20,7 @@ from examples.flask_demo.tool_servers.server import (
     make_server,
     make_service,
 )
-from examples.flask_demo.tool_servers.settings import Settings, SettingsError, read_settings
+from examples.flask_demo.tool_servers.settings import Settings, read_settings
 from tests.integrations.serving.hosting import called, hosted
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.examples.web.system import System, running_system
+from tests.examples.web.system import System, last_asked, running_system
 from tests.examples.web.whole.visit import CHROMIUM, Visit, browsing, status, visiting
 
 pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no Chromium: apt-get install chromium")
@@ -100,7 +100,7 @@ def the_rest_of_an_answer_comes_from_the_other_orchestrator(ann: Visit, system: 
     expect(ann.page.locator(".turn")).to_have_count(0)
     turn = ann.say("Count to 200")
     expect(turn.locator(".answer")).to_contain_text("1 2 3")
-    killed = system.children[_answering(system)]
+    killed = system.children[last_asked(system)]
     killed.signal(signal.SIGKILL)
     try:
         status(turn, "completed")
@@ -110,13 +110,3 @@ def the_rest_of_an_answer_comes_from_the_other_orchestrator(ann: Visit, system: 
     finally:
         system.children.mend(lambda _: None)
         killed.wait()
-
-
-def _answering(system: System) -> str:
-    """Return the orchestrator that was asked last."""
-    last: dict[str, str] = {}
-    for name in ("orchestrator-1", "orchestrator-2"):
-        lines = system.children[name].program.log.read_text().splitlines()
-        asked = [line for line in lines if "/messages" in line]
-        last[name] = re.findall(r'"timestamp": "([^"]+)"', asked[-1])[0] if asked else ""
-    return max(last, key=last.__getitem__)
