@@ -2,7 +2,7 @@ import pytest
 import redis.exceptions as foreign
 
 from assistant_kit.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreError, StoreUnavailable
-from assistant_kit.event_logs._redis_wire import store_error
+from assistant_kit.event_logs._redis_wire import ADVICE
 from assistant_kit.event_logs.redis import RedisEventLog
 
 
@@ -44,4 +44,4 @@ def test_a_password_is_not_shown() -> None:
     ids=["password", "busy", "disk", "type", "unknown"],
 )
 def test_errors_of_the_server_are_ours(error: Exception, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "redis://x")) is kind
+    assert type(ADVICE.store_error(error, "redis://x")) is kind

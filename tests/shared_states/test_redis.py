@@ -24,7 +24,7 @@ from assistant_kit.errors import (
     UnknownStore,
 )
 from assistant_kit.protocols.shared_state import Changed, SharedState
-from assistant_kit.shared_states.redis import RedisState, store_error
+from assistant_kit.shared_states.redis import ADVICE, RedisState
 from assistant_kit.testing.conformance.shared_state import SharedStateConformance, place_name
 from assistant_kit.testing.conformance.shared_state_workbench import increment, look, put
 from tests.services.processes import free_port
@@ -359,4 +359,4 @@ async def test_values_that_nobody_asks_for_any_more_are_deleted_with_other_chang
     ],
 )
 def test_other_answers_have_a_meaning(error: redis.RedisError, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "redis://host:6379/0")) is kind
+    assert type(ADVICE.store_error(error, "redis://host:6379/0")) is kind

@@ -16,8 +16,10 @@ from typing import Any, Final
 import anyio
 
 from assistant_kit.errors import StoreError, StoreUnavailable
-from assistant_kit.event_logs._redis_wire import FOREIGN, Address, Wire, send, store_error
+from assistant_kit.event_logs._redis_wire import ADVICE, send
 from assistant_kit.protocols.event_log import Entry
+from assistant_kit.redis_address import Address, Wire
+from assistant_kit.redis_failures import FOREIGN
 from assistant_kit.worker_thread import Waiter, wake
 
 _log = logging.getLogger("assistant_kit.streaming")
@@ -201,7 +203,7 @@ class Feeds:
                 wire.connect()
                 self._hear(wire)
             except FOREIGN as error:
-                self._lose(store_error(error, self._address.place))
+                self._lose(ADVICE.store_error(error, self._address.place))
             finally:
                 wire.disconnect()
         self._go_over(_State.FAILED, self._closed_error())

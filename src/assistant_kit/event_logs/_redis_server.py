@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from assistant_kit.event_logs._redis_wire import Address, Wire, send
+from assistant_kit.event_logs._redis_wire import send
+from assistant_kit.redis_address import Address, Wire
 from assistant_kit.worker_thread import Group, Job
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from assistant_kit.event_logs._redis_server import (
     index_of,
     keys_of,
 )
-from assistant_kit.event_logs._redis_wire import FOREIGN, Address, store_error
+from assistant_kit.event_logs._redis_wire import ADVICE
 from assistant_kit.event_logs._rules import Nothing, check_keep, check_name, check_read, is_known, reset
 from assistant_kit.protocols.event_log import (
     RESET,
@@ -35,6 +35,8 @@ from assistant_kit.protocols.event_log import (
     UserEventLog,
 )
 from assistant_kit.protocols.user_data import Kept
+from assistant_kit.redis_address import Address
+from assistant_kit.redis_failures import FOREIGN
 from assistant_kit.worker_thread import Duties, Ended, Waiter, Worker
 
 T = TypeVar("T")
@@ -66,7 +68,7 @@ class RedisEventLog:
         check_keep(keep, most)
         if not prefix or "{" in prefix or "}" in prefix or not prefix.isprintable():
             raise ConfigurationError(f"prefix {prefix!r} cannot begin keys: give printable characters without braces")
-        self._address = Address(url, timeout=timeout)
+        self._address = Address(url, timeout=timeout, of="RedisEventLog")
         self._prefix = prefix
         self.limits: tuple[int, int] = (round(keep * 1000), most)
         duties: Duties[Server] = Duties(
@@ -114,7 +116,7 @@ class RedisEventLog:
         except Ended as error:
             raise StoreUnavailable(f"{place}: {error}") from error
         except FOREIGN as error:
-            raise store_error(error, place) from error
+            raise ADVICE.store_error(error, place) from error
 
 
 class _Writer:

@@ -13,7 +13,6 @@ at a time, with other changes.
 # pyright: reportUnknownMemberType=false
 
 import math
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,10 +23,8 @@ from typing import Any, Final, Self
 from assistant_kit.errors import (
     ConfigurationError,
     MissingDependency,
-    StoreBusy,
     StoreCorrupt,
     StoreError,
-    StoreUnavailable,
     UnknownStore,
 )
 
@@ -37,8 +34,9 @@ try:
 except ImportError as _missing:
     raise MissingDependency("redis", "redis") from _missing
 
+from assistant_kit.redis_address import SCHEMES, Address
+from assistant_kit.redis_failures import FOREIGN, Advice
 from assistant_kit.shared_states._combining import Update, settle
-from assistant_kit.shared_states._redis_address import SCHEMES, connections, place
 from assistant_kit.shared_states._rules import Held, Spot, Write
 from assistant_kit.shared_states._threaded import Backend, ThreadedState
 
@@ -79,36 +77,10 @@ return 1
 """
 _SHA: Final = sha1(_WRITE.encode(), usedforsecurity=False).hexdigest()
 
-_AGAIN: Final = "what was under way may have taken place or not"
-_FULL: Final = "its memory is full: raise maxmemory or make room; nothing was written"
-_REPLICA: Final = "it is a replica: give the address of the primary"
-
-_BY_TYPE: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...]] = (
-    ((foreign.AuthenticationError, foreign.AuthorizationError), "give the right user and password in the address"),
-    (foreign.NoPermissionError, "allow this user the commands and keys that docs/shared-state.md lists (ACL SETUSER)"),
-    (foreign.BusyLoadingError, "it is still reading its data from disk: try again in a moment"),
-    (foreign.TimeoutError, f"see whether it hangs, or allow a longer timeout; {_AGAIN}"),
-    # The last two: a host name that is none, a certificate that cannot be read.
-    ((foreign.ConnectionError, OSError, ValueError), f"see that it runs and can be reached; {_AGAIN}"),
-    (foreign.OutOfMemoryError, _FULL),
-    (foreign.ReadOnlyError, _REPLICA),
-    (
-        (foreign.MovedError, foreign.AskError, foreign.ClusterCrossSlotError),
-        "it is one node of a cluster, and keys lie on others: give the address of a proxy, or of a single server",
-    ),
-    ((foreign.ClusterDownError, foreign.TryAgainError), "the cluster does not serve these keys now: try again"),
+ADVICE: Final = Advice(
+    rights="allow this user the commands and keys that docs/shared-state.md lists (ACL SETUSER)",
+    doubt="what was under way may have taken place or not",
 )
-"""Those that mean StoreUnavailable. The first that fits counts."""
-
-_BY_CODE: Final[dict[str, tuple[type[StoreError], str]]] = {
-    "BUSY": (StoreBusy, "somebody's script has been running for too long: try again"),
-    "MISCONF": (StoreUnavailable, "it cannot write to its disk: look at its log; nothing was written"),
-    "OOM": (StoreUnavailable, _FULL),
-    "READONLY": (StoreUnavailable, _REPLICA),
-    "NOREPLICAS": (StoreUnavailable, "too few replicas are connected (min-replicas-to-write); nothing was written"),
-    "WRONGTYPE": (StoreCorrupt, "another program's data stands under the keys: give another prefix"),
-}
-"""By the code that stands at the beginning of an error, or in it when a script met with it (before Redis 7 all do)."""
 
 
 class RedisState(ThreadedState):
@@ -125,15 +97,14 @@ class RedisState(ThreadedState):
     def __init__(self, url: str, *, prefix: str = "assistant_kit:state", timeout: float = 10.0) -> None:
         if not prefix or "{" in prefix or "}" in prefix or not prefix.isprintable():
             raise ConfigurationError(f"prefix {prefix!r} cannot begin keys: give printable characters without braces")
-        pool = connections(url, timeout=timeout)
-        where = place(url, pool)
+        address = Address(url, timeout=timeout, of="RedisState")
         super().__init__(
             Backend(
                 name="redis",
-                place=where,
-                connect=partial(_Server, pool, where, prefix, timeout),
-                foreign=(redis.RedisError, OSError, ValueError),
-                meaning=store_error,
+                place=address.place,
+                connect=partial(_Server, address.pool, address.place, prefix, timeout),
+                foreign=FOREIGN,
+                meaning=ADVICE.store_error,
                 patience=timeout + _CLOSING,
             )
         )
@@ -207,7 +178,7 @@ class _Server:
         except StoreCorrupt as error:
             return error
         except foreign.ResponseError as error:
-            return store_error(error, self._place)
+            return ADVICE.store_error(error, self._place)
 
     def _held(self, owner: str, stored: bytes) -> Held[bytes]:
         """Return a value as it is stored. Raises StoreCorrupt."""
@@ -242,15 +213,3 @@ def _good(answer: Any) -> Any:
 
 def _seconds(answer: tuple[int, int]) -> float:
     return answer[0] + answer[1] / 1e6
-
-
-def store_error(error: Exception, where: str) -> StoreError:
-    """Return what an error of redis-py, or of the way to the server, is in our tree. Raise it `from` the error."""
-    for kinds, advice in _BY_TYPE:
-        if isinstance(error, kinds):
-            return StoreUnavailable(f"{where}: {error}: {advice}")
-    text = str(error)
-    for code, (kind, advice) in _BY_CODE.items():
-        if re.search(rf"(^|: -?){code}[ :]", text):
-            return kind(f"{where}: {text}: {advice}")
-    return StoreError(f"{where}: {text}: Redis refused this; please report it")

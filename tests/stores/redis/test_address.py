@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from assistant_kit.errors import ConfigurationError, MissingDependency, UnknownStore
+from assistant_kit.redis_address import Address
 from assistant_kit.registry import make_store
 from assistant_kit.stores.redis import RedisStore
-from assistant_kit.stores.redis.address import Address
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from assistant_kit.stores.redis.address import Address
     ],
 )
 def test_an_address_names_a_place_without_its_password(url: str, place: str) -> None:
-    assert Address(url, timeout=1).place == place
+    assert Address(url, timeout=1, of="RedisStore").place == place
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from assistant_kit.audit import verify
 from assistant_kit.audit_chain import link_after
 from assistant_kit.errors import StoreBusy, StoreCorrupt
 from assistant_kit.protocols.store import Append, Lease, NewRecord
+from assistant_kit.redis_address import Address
 from assistant_kit.stores.redis import RedisStore, server
-from assistant_kit.stores.redis.address import Address
 from assistant_kit.stores.redis.calls import Question
 from assistant_kit.stores.redis.chain_heads import ChainHeads
 from assistant_kit.stores.redis.client import Client
@@ -89,7 +89,7 @@ async def test_a_chain_that_others_always_extend_first_is_busy(valkey_url: str, 
     await user.release(await user.claim("c", owner="w", ttl=60))
     await user.rename("c", "one")
     terms = Terms(
-        address=Address(valkey_url, timeout=10),
+        address=Address(valkey_url, timeout=10, of="RedisStore"),
         roots=roots(str(tmp_path)),
         durability="durable",
         audit=True,

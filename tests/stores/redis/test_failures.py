@@ -18,7 +18,7 @@ from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNe
 from assistant_kit.protocols.store import Append, Lease, NewRecord, UserStore
 from assistant_kit.stores.redis import RedisStore
 from assistant_kit.stores.redis.durability import Durability
-from assistant_kit.stores.redis.failures import store_error
+from assistant_kit.stores.redis.failures import ADVICE
 from assistant_kit.stores.redis.keys import roots, shard_of
 from tests.services.processes import free_port
 from tests.services.valkey import running_valkey
@@ -349,4 +349,4 @@ async def test_a_cluster_without_its_slots_is_unavailable() -> None:
     ],
 )
 def test_other_answers_have_a_meaning(error: redis.RedisError, kind: type[StoreError]) -> None:
-    assert type(store_error(error, "redis://host:6379/0")) is kind
+    assert type(ADVICE.store_error(error, "redis://host:6379/0")) is kind

@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from assistant_kit.protocols.store import NewRecord
+from assistant_kit.redis_address import Address
 from assistant_kit.stores.redis import RedisStore
-from assistant_kit.stores.redis.address import Address
 from assistant_kit.stores.redis.client import Client
 from assistant_kit.stores.redis.keys import roots
 from assistant_kit.stores.redis.questions import Questions
@@ -21,7 +21,7 @@ BEGIN = NewRecord(record_id="t1", kind="k", body=b"x", tokens=7)
 
 @pytest.fixture
 async def client(valkey_url: str, tmp_path: Path) -> AsyncIterator[Client]:
-    address = Address(valkey_url, timeout=10)
+    address = Address(valkey_url, timeout=10, of="RedisStore")
     client = Client(Terms(address=address, roots=roots(str(tmp_path)), durability="durable", audit=False, timeout=10))
     yield client
     with anyio.fail_after(30):

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from assistant_kit.errors import StoreUnavailable
 from assistant_kit.stores.redis.calls import Answering, Call, Question, Reply
-from assistant_kit.stores.redis.failures import store_error
+from assistant_kit.stores.redis.failures import ADVICE
 from assistant_kit.stores.redis.server import Server, Terms
 from assistant_kit.worker_thread import Duties, Ended, Group, Worker
 
@@ -65,7 +65,7 @@ class Client:
                 worker.submit(call)
             return [await call.outcome() for call in calls]
         except RedisError as error:
-            raise store_error(error, self._place) from error
+            raise ADVICE.store_error(error, self._place) from error
         except Ended as error:
             raise StoreUnavailable(f"{self._place}: {error}") from error
 

@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as NotInTime
 
 from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreTooNew
-from assistant_kit.stores.redis.address import Address, Wire
+from assistant_kit.redis_address import Address, Wire
 from assistant_kit.stores.redis.calls import Answering, Call, Question, Reply
 from assistant_kit.stores.redis.chain_heads import ENTRY_BYTES, ChainHeads
 from assistant_kit.stores.redis.durability import Durability, must_wait_for_disk

@@ -21,9 +21,9 @@ from assistant_kit.protocols.store import (
     Unfinished,
     UserStore,
 )
+from assistant_kit.redis_address import SCHEMES, Address
 from assistant_kit.stores._rules import check_append, check_claim, check_name, check_title, check_ttl
 from assistant_kit.stores.redis import answers, questions
-from assistant_kit.stores.redis.address import SCHEMES, Address
 from assistant_kit.stores.redis.calls import Reply
 from assistant_kit.stores.redis.client import Client
 from assistant_kit.stores.redis.durability import Durability
@@ -60,7 +60,7 @@ class RedisStore:
         if not 0 < timeout < _MOST:
             raise ConfigurationError(f"a timeout is a positive number of seconds, not {timeout!r}")
         self._roots = roots(prefix)
-        address = Address(url, timeout=timeout)
+        address = Address(url, timeout=timeout, of="RedisStore")
         self._client = Client(
             Terms(address=address, roots=self._roots, durability=durability, audit=audit, timeout=timeout)
         )

@@ -1,13 +1,16 @@
-"""What an address says about a server, and the connections that it stands for."""
+"""What an address says about a Redis server, and the connections that it stands for."""
 
 # redis leaves its keyword arguments without types.
 # pyright: reportUnknownMemberType=false
 
+import math
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
 from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from assistant_kit.errors import ConfigurationError
 
@@ -18,7 +21,7 @@ _OPTIONS: Final = {"db", "client_name", "username", "password", "socket_keepaliv
 
 
 class Wire(Protocol):
-    """A connection of redis-py: what is used of `redis.Connection`. All of it may raise redis.RedisError."""
+    """A connection of redis-py: what is used of `redis.Connection`. All of it may raise errors of redis-py."""
 
     def connect(self) -> None:
         """Connect and log in, if that has not been done."""
@@ -29,7 +32,7 @@ class Wire(Protocol):
         ...
 
     def can_read(self, timeout: float = 0) -> bool:
-        """Whether something has come, or the other side has closed."""
+        """Whether something has come within so many seconds, or the other side has closed."""
         ...
 
     def pack_commands(self, commands: Iterable[tuple[Any, ...]]) -> list[bytes]:
@@ -46,17 +49,27 @@ class Wire(Protocol):
 
 
 class Address:
-    """A server, by its address. `place` names it without user and password. Raises ConfigurationError."""
+    """A server, by its address; `place` names it without user and password, `pool` makes connections.
 
-    def __init__(self, url: str, *, timeout: float) -> None:
+    `of` is the class that is given the address, for what is said of options that belong there. `timeout` is in seconds.
+    Raises ConfigurationError.
+    """
+
+    def __init__(self, url: str, *, timeout: float, of: str) -> None:
+        if not 0 < timeout < math.inf:
+            raise ConfigurationError(f"timeout is a positive number of seconds, not {timeout!r}")
         scheme, _, rest = url.partition(":")
         if scheme not in SCHEMES:
             raise ConfigurationError(f"an address of Redis begins with one of {', '.join(SCHEMES)}, followed by '://'")
         try:
-            _check_options(url)
-            # Nothing is retried below the store: only the store knows what may be repeated.
-            self._pool = ConnectionPool.from_url(
-                f"{SCHEMES[scheme]}:{rest}", protocol=2, socket_timeout=timeout, socket_connect_timeout=timeout
+            _check_options(url, of)
+            self.pool: ConnectionPool = ConnectionPool.from_url(
+                f"{SCHEMES[scheme]}:{rest}",
+                protocol=2,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                # Only who asks knows what may be repeated.
+                retry=Retry(NoBackoff(), 0),
             )
         except ValueError:
             # Not a word of what could not be understood: it may be a piece of the password.
@@ -64,20 +77,17 @@ class Address:
                 f"this address of Redis cannot be read: write {scheme}://user:password@host:port/0, with %2F and its"
                 " like for special characters in user and password"
             ) from None
-        known = self._pool.connection_kwargs
-        host = known.get("host", "localhost")
-        self.place: str = (
-            f"unix://{known['path']}"
-            if "path" in known
-            else f"{scheme}://{host}:{known.get('port', 6379)}/{known.get('db', 0)}"
-        )
+        known = self.pool.connection_kwargs
+        at = f"{known.get('host', 'localhost')}:{known.get('port', 6379)}/{known.get('db', 0)}"
+        self.place: str = f"unix://{known['path']}" if "path" in known else f"{scheme}://{at}"
+        self.timeout: float = timeout
 
     def wire(self) -> Wire:
         """Return a new connection, which is not connected yet."""
-        return cast("Wire", self._pool.make_connection())
+        return cast("Wire", self.pool.make_connection())
 
 
-def _check_options(url: str) -> None:
+def _check_options(url: str, of: str) -> None:
     """Refuse options that would change how redis-py answers. Raises ConfigurationError, ValueError."""
     parts = urlsplit(url)
     if parts.scheme != "unix" and not parts.path.strip("/").isdigit() and parts.path.strip("/"):
@@ -86,5 +96,5 @@ def _check_options(url: str) -> None:
         if name not in _OPTIONS and not name.startswith("ssl_"):
             raise ConfigurationError(
                 f"an address of Redis has no option {name!r}: there are {', '.join(sorted(_OPTIONS))} and ssl_…;"
-                " others are given as RedisStore(url, …)"
+                f" others are given as {of}(url, …)"
             )
