@@ -1,8 +1,8 @@
 """The whole web assistant, for tests and drills: every process of it, real databases, and people who sign in."""
 
 import re
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from html import unescape
 from http.cookiejar import DefaultCookiePolicy
@@ -112,10 +112,28 @@ class Person:
     @contextmanager
     def saying(self, conversation: str, text: str, *, key: str = "") -> Generator[Iterator[str]]:
         """Say something, and read the lines of the stream."""
-        headers = {**self._headers, "Idempotency-Key": key or uuid4().hex, "Accept": "text/event-stream"}
-        asked: dict[str, Any] = {"text": text, "files": []}
-        path = f"/api/v1/conversations/{conversation}/messages"
-        with self.client.stream("POST", path, json=asked, headers=headers) as stream:
+        with self.client.stream(**self._message(conversation, text, key)) as stream:
             if stream.status_code != 200:
                 raise AssertionError(f"{stream.status_code}: {stream.read().decode()}")
             yield stream.iter_lines()
+
+    @asynccontextmanager
+    async def saying_beside(
+        self, client: httpx2.AsyncClient, conversation: str, text: str
+    ) -> AsyncGenerator[AsyncIterator[str]]:
+        """Say something by a client for many people, which has no cookies of its own, and read the lines."""
+        message = self._message(conversation, text)
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.client.cookies.jar)
+        headers = {**message.pop("headers"), "Cookie": cookies}
+        async with client.stream(**message, headers=headers) as stream:
+            if stream.status_code != 200:
+                raise AssertionError(f"{stream.status_code}: {(await stream.aread()).decode()}")
+            yield stream.aiter_lines()
+
+    def _message(self, conversation: str, text: str, key: str = "") -> dict[str, Any]:
+        return {
+            "method": "POST",
+            "url": f"/api/v1/conversations/{conversation}/messages",
+            "json": {"text": text, "files": []},
+            "headers": {**self._headers, "Idempotency-Key": key or uuid4().hex, "Accept": "text/event-stream"},
+        }

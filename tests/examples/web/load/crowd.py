@@ -4,101 +4,173 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Barrier
+
+import anyio
+import httpx2
+from openai import AsyncOpenAI
 
 from tests.examples.web.system import Person, System
 
-ANSWER = (
-    "One answer in as many pieces as there are words, which come one after the other, so that a stream takes a while."
-)
-PIECES = 24
 _SIGNING_IN = 8  # people who sign in beside each other
+_PATIENCE = 60.0  # seconds
+_ASKING = 0.3  # seconds between two questions to the provider itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How many people, and how many messages each of them sends."""
+    """How many people, how many messages each of them sends, and the answer: its words come one every `pace` seconds.
+
+    Each begins at a moment of their own and asks again when an answer has ended, so that there are as many streams as
+    people. With `at_once` all ask in the same moment, round by round.
+    """
 
     people: int = 200
     rounds: int = 3
+    words: int = 40
+    pace: float = 0.25
+    at_once: bool = False
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The answer as it comes."""
+        return tuple(f"word {number} " for number in range(self.words))
+
+    @property
+    def seconds(self) -> float:
+        """How long an answer takes to come."""
+        return self.words * self.pace
 
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """What readers have seen: seconds until the first token, and what was wrong."""
+    """What readers have seen: seconds until the first token, and what was wrong. `own` is without our system."""
 
     first: list[float] = field(default_factory=list[float])
+    own: list[float] = field(default_factory=list[float])
     wrong: list[str] = field(default_factory=list[str])
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The measurement. Seconds; for each process, megabytes of memory and seconds of CPU at the end."""
+    """The measurement. Seconds beyond what the provider takes; of each process, megabytes, and cores that it used."""
 
     streams: int
     wrong: Sequence[str]
+    own: float
     p50: float
     p95: float
     p99: float
-    used: dict[str, tuple[float, float]]
+    used: Mapping[str, tuple[float, float]]
 
     def __str__(self) -> str:
-        used = " ".join(f"{name}={size:.0f}MB/{cpu:.1f}s" for name, (size, cpu) in sorted(self.used.items()))
+        used = " ".join(f"{name}={size:.0f}MB/{cores:.2f}" for name, (size, cores) in sorted(self.used.items()))
         return (
-            f"streams={self.streams} errors={len(self.wrong)}"
-            f" first_token_p50={self.p50:.3f} p95={self.p95:.3f} p99={self.p99:.3f} {used}"
+            f"streams={self.streams} errors={len(self.wrong)} provider={self.own:.3f}"
+            f" added_p50={self.p50:.3f} p95={self.p95:.3f} p99={self.p99:.3f} {used}"
         )
 
 
-def come(system: System, plan: Plan) -> Figures:
-    """Let everybody sign in, and then read at the same time, round by round."""
-    with ThreadPoolExecutor(_SIGNING_IN) as doors:
-        people = list(doors.map(partial(Person, system), [f"Person {n}" for n in range(plan.people)]))
-        conversations = list(doors.map(Person.begin, people))
-    seen = Seen()
-    together = Barrier(plan.people)
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """People who have signed in, each with a conversation."""
 
-    def read(person: Person, conversation: str) -> None:
+    system: System
+    people: Sequence[Person]
+    conversations: Sequence[str]
+
+    @classmethod
+    def of(cls, system: System, people: int) -> "Crowd":
+        """Let people sign in."""
+        with ThreadPoolExecutor(_SIGNING_IN) as doors:
+            everybody = list(doors.map(partial(Person, system), [f"Person {n}" for n in range(people)]))
+            return cls(system, everybody, list(doors.map(Person.begin, everybody)))
+
+    def close(self) -> None:
+        """Let everybody leave."""
+        for person in self.people:
+            person.close()
+
+    def read(self, plan: Plan, provider: str) -> Figures:
+        """Let everybody read; `provider` is the address at which its own first token is measured meanwhile."""
+        seen, began = Seen(), time.monotonic()
+        before = self._used()
+        anyio.run(partial(self._read, plan, seen, provider))
+        passed = time.monotonic() - began
+        used = {name: (size, (cpu - before[name][1]) / passed) for name, (size, cpu) in self._used().items()}
+        own = statistics.median(seen.own)
+        cuts = statistics.quantiles([first - own for first in seen.first], n=100, method="inclusive")
+        return Figures(
+            streams=seen.streams, wrong=seen.wrong, own=own, p50=cuts[49], p95=cuts[94], p99=cuts[98], used=used
+        )
+
+    def _used(self) -> Mapping[str, tuple[float, float]]:
+        return {child.program.name: _used(child.pid) for child in self.system.children}
+
+    async def _read(self, plan: Plan, seen: Seen, provider: str) -> None:
+        unbounded = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        async with (
+            httpx2.AsyncClient(base_url=self.system.url, timeout=_PATIENCE, limits=unbounded) as client,
+            anyio.create_task_group() as beside,
+        ):
+            beside.start_soon(_ask_provider, provider, seen)
+            if plan.at_once:
+                for number in range(plan.rounds):
+                    async with anyio.create_task_group() as everybody:
+                        for seat in range(plan.people):
+                            everybody.start_soon(self._hear, client, seat, number, plan, seen)
+            else:
+                async with anyio.create_task_group() as everybody:
+                    for seat in range(plan.people):
+                        everybody.start_soon(self._talk, client, seat, plan, seen)
+            beside.cancel_scope.cancel()
+
+    async def _talk(self, client: httpx2.AsyncClient, seat: int, plan: Plan, seen: Seen) -> None:
+        await anyio.sleep(plan.seconds * seat / plan.people)
         for number in range(plan.rounds):
-            together.wait()
-            _read(person, conversation, f"message {number}", seen)
+            await self._hear(client, seat, number, plan, seen)
 
-    with ThreadPoolExecutor(plan.people) as readers:
-        list(readers.map(read, people, conversations))
-    used = {child.program.name: _used(child.pid) for child in system.children}
-    for person in people:
-        person.close()
-    cuts = statistics.quantiles(seen.first, n=100, method="inclusive")
-    return Figures(streams=len(seen.first), wrong=seen.wrong, p50=cuts[49], p95=cuts[94], p99=cuts[98], used=used)
-
-
-def _read(person: Person, conversation: str, text: str, seen: Seen) -> None:
-    began = time.monotonic()
-    first, shown = None, ""
-    try:
-        with person.saying(conversation, text) as lines:
-            for name, data in events(lines):
-                if name == "token":
-                    first = time.monotonic() - began if first is None else first
-                    shown += data["text"]
-    except Exception as error:  # noqa: BLE001  (it is counted, and the others go on)
-        seen.wrong.append(f"{type(error).__name__}: {error}")
-        return
-    if first is None or shown != ANSWER:
-        seen.wrong.append(f"shown: {shown!r}")
-    else:
-        seen.first.append(first)
+    async def _hear(self, client: httpx2.AsyncClient, seat: int, number: int, plan: Plan, seen: Seen) -> None:
+        began = time.monotonic()
+        first, shown = None, ""
+        seen.streams += 1
+        try:
+            async with self.people[seat].saying_beside(client, self.conversations[seat], f"message {number}") as lines:
+                async for name, data in events(lines):
+                    if name == "token":
+                        first = time.monotonic() - began if first is None else first
+                        shown += data["text"]
+        except Exception as error:  # noqa: BLE001  (it is counted, and the others go on)
+            seen.wrong.append(f"{type(error).__name__}: {error}")
+            return
+        if first is None or shown != "".join(plan.pieces):
+            seen.wrong.append(f"shown: {shown!r}")
+        elif number or plan.rounds == 1:  # in the first round not everybody has begun
+            seen.first.append(first)
 
 
-def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, str]]]:
+async def _ask_provider(url: str, seen: Seen) -> None:
+    """Measure the provider's own first token, as its official client sees it, until cancelled."""
+    async with AsyncOpenAI(api_key="test", base_url=url, max_retries=0) as client:
+        while True:
+            began = time.monotonic()
+            async with await client.responses.create(model="test-model", input="hello", stream=True) as stream:
+                async for event in stream:
+                    if event.type == "response.output_text.delta":
+                        seen.own.append(time.monotonic() - began)
+                        break
+            await anyio.sleep(_ASKING)
+
+
+async def events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, str]]]:
     """Return the events of a stream of server-sent events, until `complete` or `error`."""
     name = ""
-    for line in lines:
+    async for line in lines:
         if line.startswith("event: "):
             name = line.removeprefix("event: ")
         elif line.startswith("data: "):
