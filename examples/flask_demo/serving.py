@@ -7,6 +7,7 @@ Both end on SIGTERM and SIGINT, after what is on its way, within bounds:
 """
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
@@ -94,8 +95,18 @@ def address(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def settle() -> None:
+    """Leave what a process has at its start, and keeps, out of all later searches for garbage.
+
+    These are some hundred thousand objects: to look through them held everybody up for a quarter of a second at times.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def serve(main: Listener, admin: Listener | None = None, *, on_stop: Callable[[], None] | None = None) -> None:
     """Run a process's listeners until SIGTERM or SIGINT; see `serving`. Raises ServingError."""
+    settle()
     with suppress(KeyboardInterrupt):
         anyio.run(partial(serving, main, admin, on_stop=on_stop))
 

@@ -17,7 +17,7 @@ from examples.flask_demo.frontend.admin import make_admin_app, serve_beside
 from examples.flask_demo.frontend.app import Frontend, make_frontend
 from examples.flask_demo.frontend.logs import set_up_traces
 from examples.flask_demo.frontend.settings import Settings
-from examples.flask_demo.serving import address
+from examples.flask_demo.serving import address, settle
 
 GRACE: Final = 10
 """Seconds that requests have to end after SIGTERM."""
@@ -47,6 +47,7 @@ class Server(BaseApplication):
         admin = make_admin_app(sessions=made.sessions, client=made.client, keys=made.keys, metrics=made.metrics)
         host, port = address(self._settings.admin_listen)
         serve_beside(admin, host, port)
+        settle()
         return made.app
 
     def _options(self) -> dict[str, Any]:
