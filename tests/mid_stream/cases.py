@@ -16,7 +16,8 @@ goes silent; an event is not JSON; the stream ends cleanly, without its last eve
 Reach: TypeAlias = Literal["once", "always", "everywhere"]
 """What fails: the first attempt, each attempt of the model, or each attempt of the other model as well."""
 
-PolicyName: TypeAlias = Literal["none", "retry", "fallback"]
+PolicyName: TypeAlias = Literal["none", "retry", "anew", "fallback"]
+"""`anew` is a retry that takes back what was shown."""
 Backend: TypeAlias = Literal["asyncio", "trio"]
 
 WIRES: tuple[Wire, ...] = ("responses", "chat")
@@ -26,6 +27,8 @@ UNDER: tuple[tuple[PolicyName, Reach], ...] = (
     ("none", "once"),
     ("retry", "once"),
     ("retry", "always"),
+    ("anew", "once"),
+    ("anew", "always"),
     ("fallback", "always"),
     ("fallback", "everywhere"),
 )

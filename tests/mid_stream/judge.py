@@ -91,6 +91,8 @@ def _outcome(case: Case, reader: Reader, turn: Sequence[Entry], observed: Observ
         yield f"completed: {observed.completed}, recorded as {outcomes}"
     if (reader.retries and case.policy == "none") or (reader.fallbacks and case.policy != "fallback"):
         yield f"{reader.retries} retries and {reader.fallbacks} fallbacks under {case.policy}"
+    if reader.anew and case.policy != "anew":
+        yield "an attempt that had shown something was made again"
     if observed.completed != expected(case, reader, completed=observed.completed):
         yield f"completed: {observed.completed}"
 
@@ -102,4 +104,6 @@ def expected(case: Case, reader: Reader, *, completed: bool) -> bool:
         return completed if case.policy != "fallback" or case.reach == "everywhere" else True
     if case.policy == "fallback":
         return case.reach != "everywhere"
+    if case.policy == "anew":
+        return case.reach == "once"
     return case.policy == "retry" and case.reach == "once" and reader.retries == 1

@@ -21,7 +21,8 @@ from assistant_kit.events import (
 class Reader:
     """Reads the events of a run, and notes in `wrong` what may not be.
 
-    `kept` is the text that stands, answer by answer: each round of tools ends one, and so does `complete`.
+    `kept` is the text that stands, answer by answer: each round of tools ends one, and so does `complete`. `anew` are
+    the retries of what had been shown in part.
     """
 
     kept: list[str] = field(default_factory=list[str])
@@ -29,6 +30,7 @@ class Reader:
     retracted: list[str] = field(default_factory=list[str])
     retries: int = 0
     fallbacks: int = 0
+    anew: int = 0
     _shown: str = ""
     _seen: bool = False
     _asking: bool = False
@@ -75,8 +77,7 @@ class Reader:
     def _nothing_stands(self, event: Retrying | FellBack | Error) -> None:
         self.retries += isinstance(event, Retrying)
         self.fallbacks += isinstance(event, FellBack)
-        if isinstance(event, Retrying) and self._last == "text_retracted":
-            self.wrong.append("an attempt that had shown something was made again")
+        self.anew += isinstance(event, Retrying) and self._last == "text_retracted"
         if self._seen:
             self.wrong.append(f"{event.kind} comes while {self._shown!r} stands")
 

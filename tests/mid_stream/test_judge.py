@@ -111,12 +111,18 @@ def test_a_run_that_should_have_been_hidden_is_found() -> None:
         [Token("a"), *ASKED, Token("b"), TextRetracted(text="ab"), Error(error=BROKE)],
         [TextRetracted(text=""), Error(error=BROKE)],
         [Token("a"), RETRYING, Token("a"), DONE],
-        [Token("a"), TextRetracted(text="a"), RETRYING, Token("a"), DONE],
         [Token("a"), FELL_BACK, Token("a"), DONE],
     ],
 )
 def test_a_stream_that_misleads_its_reader_is_found(events: Sequence[Event]) -> None:
     assert Reader().read(events).wrong != []
+
+
+def test_an_attempt_that_had_shown_something_is_made_again_only_where_it_shall_be() -> None:
+    run = observed([*GOOD[:5], RETRYING, *GOOD[6:]])
+    retry = replace(CASE, policy="retry", reach="once")
+    assert list(violations(replace(retry, policy="anew"), run)) == []
+    assert len(list(violations(retry, run))) == 1
 
 
 def test_what_stands_is_kept_answer_by_answer() -> None:

@@ -57,7 +57,7 @@ class World:
         limit = self.silence if case.kind == "hang" else _PATIENCE
         policies: list[Policy] = [Timeouts(first_token=limit, idle=limit)]
         if case.policy != "none":
-            policies.insert(0, Retry(attempts=ATTEMPTS, base=0))
+            policies.insert(0, Retry(attempts=ATTEMPTS, base=0, retract=case.policy == "anew"))
         if case.policy == "fallback":
             policies.insert(0, Fallback(self.models[case.wire][1]))
         return policies

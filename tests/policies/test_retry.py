@@ -24,7 +24,7 @@ from assistant_kit.errors import (
     StoreBusy,
     ToolError,
 )
-from assistant_kit.events import Event, Retrying
+from assistant_kit.events import Event, Retrying, TextRetracted
 from assistant_kit.policies.retry import Retry, asked_to_wait, backoff, passing
 from assistant_kit.protocols.model import Progress
 from assistant_kit.protocols.policy import Call, ConditionChanged, Policy
@@ -310,6 +310,50 @@ async def test_a_call_that_becomes_visible_while_it_fails_is_not_made_again() ->
     with anyio.fail_after(5), pytest.raises(ModelUnavailable):
         await Retry(base=0).around(call(), attempt)
     assert made == [1]
+
+
+@pytest.mark.anyio
+async def test_what_was_shown_is_taken_back_and_made_anew_where_an_application_wants_it() -> None:
+    shown, seen = ["It is", " 5"], list[Event]()
+
+    async def attempt(visible: Call) -> str:
+        progress = visible.progress
+        if not shown:
+            return "answer"
+        progress.started = True
+        progress.text.append(shown.pop())
+        raise DOWN
+
+    retry = Retry(base=0, retract=True)
+    with anyio.fail_after(5):
+        assert await retry.around(call(seen=seen), attempt) == "answer"
+    assert seen == [
+        TextRetracted(text=" 5"),
+        Retrying(attempt=2, delay=0, error=DOWN),
+        TextRetracted(text="It is"),
+        Retrying(attempt=3, delay=0, error=DOWN),
+    ]
+
+
+@pytest.mark.anyio
+async def test_what_was_shown_of_an_answer_that_is_given_up_is_left_to_who_made_the_call() -> None:
+    seen: list[Event] = []
+
+    async def attempt(visible: Call) -> str:
+        visible.progress.started = True
+        visible.progress.text.append("x")
+        raise DOWN
+
+    failing = call(seen=seen)
+    with anyio.fail_after(5), pytest.raises(ModelUnavailable):
+        await Retry(attempts=2, base=0, retract=True).around(failing, attempt)
+    assert seen == [TextRetracted(text="x"), Retrying(attempt=2, delay=0, error=DOWN)]
+    assert failing.progress.retract() == "x"
+
+
+def test_that_what_was_shown_is_made_anew_is_told() -> None:
+    assert Retry(retract=True).explain(call()) != Retry().explain(call())
+    assert Retry(retract=True).explain(replace(call(), kind="tool")) == Retry().explain(call())
 
 
 @pytest.mark.anyio

@@ -93,7 +93,7 @@ def make_guards(
         others=[others],
         quotas=quotas,
         bulkhead=Bulkhead(_AT_ONCE, queue=2 * _AT_ONCE),
-        retry=Retry(),
+        retry=Retry(retract=True),  # pages take back what they have shown
         breaker=CircuitBreaker(state=state),
         timeouts=_TIMEOUTS,
         observers=(LoggingObserver(), metrics, OpenTelemetryObserver()),

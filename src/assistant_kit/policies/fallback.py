@@ -18,8 +18,9 @@ from assistant_kit.errors import (
     QuotaExceeded,
     RateLimitReached,
 )
-from assistant_kit.events import FailureKind, FellBack, RefusalToken, TextRetracted, Token
+from assistant_kit.events import FailureKind, FellBack, RefusalToken, Token
 from assistant_kit.messages import AssistantMessage
+from assistant_kit.policies._retraction import retract
 from assistant_kit.protocols.model import Model, ModelResponse, upstream_of
 from assistant_kit.protocols.policy import Call, Proceed, T
 
@@ -116,7 +117,7 @@ class Fallback:
             if outcome.failure is None:
                 break
             other = replace(call, name=backup.model.name, upstream=upstream_of(backup.model), model=backup.model)
-            _retract(call)
+            retract(call)
             call.notify(FellBack(model=asked.name, to=other.name, reason=outcome.failure, error=outcome.error))
             asked, outcome = other, await self._ask(other, proceed)
             outcomes.append(outcome)
@@ -139,7 +140,7 @@ class Fallback:
         """Give the first refusal, or raise the error of the first model, which is asked now if it was passed over."""
         for outcome in outcomes:
             if outcome.result is not None:
-                _retract(call)
+                retract(call)
                 _show(call, outcome.result)
                 return outcome.result
         error = outcomes[0].error
@@ -192,11 +193,6 @@ def _refuses(result: object) -> bool:
         return False
     said = [item for item in result.items if isinstance(item, AssistantMessage)]
     return any(item.refusal for item in said) or (result.finish == "content_filter" and not result.text)
-
-
-def _retract(call: Call) -> None:
-    if call.progress.started:
-        call.notify(TextRetracted(text=call.progress.retract()))
 
 
 def _show(call: Call, result: object) -> None:

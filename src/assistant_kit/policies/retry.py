@@ -19,6 +19,7 @@ from assistant_kit.errors import (
 from assistant_kit.events import Retrying
 from assistant_kit.policies._budget import BudgetReport, condition_of
 from assistant_kit.policies._reports import Reports
+from assistant_kit.policies._retraction import retract
 from assistant_kit.protocols.policy import Call, Condition, Hear, Proceed, T
 from assistant_kit.retry_budget import RetryBudget
 from assistant_kit.tool_spec import may_repeat
@@ -40,6 +41,9 @@ class Retry:
     rate limit), if that is longer. A pause that does not fit into the deadline is not begun, and neither is one for
     which the `budget` has nothing left: the error is raised at once. `passes` tells which exceptions of tools and other
     functions are likely to pass; of this library's own errors that is known.
+
+    An answer of which the reader has seen a part is not made anew, unless with `retract`: then that part is taken back
+    by a TextRetracted, and the model asked again.
     Source: Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
     """
 
@@ -48,6 +52,7 @@ class Retry:
     cap: float = 8.0
     budget: RetryBudget = field(default_factory=RetryBudget)
     passes: Callable[[Exception], bool] = _broken_off
+    retract: bool = False
     uniform: Callable[[], float] = random.random
     _reports: Reports = field(init=False, repr=False, compare=False, default_factory=Reports)
 
@@ -63,6 +68,7 @@ class Retry:
                     raise
                 attempt += 1
                 pause = delay
+                retract(call)
                 call.notify(Retrying(attempt=attempt, delay=delay, error=_told(call, error)))
             else:
                 if attempt == 1:
@@ -75,7 +81,9 @@ class Retry:
 
         `pause` is how long was waited before that attempt.
         """
-        if call.progress.started or not may_repeat(call.effect) or attempt >= self.attempts:
+        if not may_repeat(call.effect) or attempt >= self.attempts:
+            return None
+        if call.progress.started and not self.retract:
             return None
         if not (passing(error) if isinstance(error, AssistantKitError) else self.passes(error)):
             return None
@@ -87,7 +95,8 @@ class Retry:
         """Return what applies to a call."""
         if not may_repeat(call.effect):
             return "retry: never, as a second call might do harm"
-        return f"retry: up to {self.attempts} attempts, pauses up to {self.cap:g} s"
+        shown = ", also when a part was shown" if self.retract and call.kind == "model" else ""
+        return f"retry: up to {self.attempts} attempts, pauses up to {self.cap:g} s{shown}"
 
     def health(self) -> Mapping[str, Condition]:
         """Return what is left of the budget, of the upstream for which least is left."""

@@ -142,6 +142,7 @@ def _without_calendar(place: Place) -> None:
     place.provider.then(_ASK_FOR_THE_TIME)
 
 
+_CUT = Cut(12, Answer(WORDS, pieces=40))
 _ASK_FOR_THE_TIME = Answer(tool_calls=(Call("current_time", {"place": "Oslo"}),))
 
 FAULTS: Sequence[Fault] = (
@@ -171,10 +172,17 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(
         name="provider: cut in mid-answer",
-        prepare=_replies(Cut(12, Answer(WORDS, pieces=40))),
+        prepare=_replies(_CUT),
         happen=nothing,
         mend=_well_again,
-        wanted=("failed",),  # what somebody has seen of an answer is not asked for again on its own
+        says="tried again",
+    ),
+    Fault(
+        name="provider: cut each time",
+        prepare=_replies(always=_CUT),
+        happen=nothing,
+        mend=_well_again,
+        wanted=("failed",),
         says="could not be finished",
     ),
     Fault(
