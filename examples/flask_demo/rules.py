@@ -288,7 +288,12 @@ RULES: Final[Sequence[Rule]] = (
     ),
     Rule(["(show|list|see) [me] [all] my notes", "what notes do I have", "what are my notes"], steps=_show_notes),
     Rule(
-        ["(read|show|open) [me] [the|my] note [called] {title}", "what is in [the|my] note {title}"], steps=_read_note
+        [
+            "(read|show|open) [me] [the|my] note [called] {title}",
+            "(what is|what's) (in|on) [the|my] note [called] {title}",
+            "what does [the|my] note [called] {title} say",
+        ],
+        steps=_read_note,
     ),
     Rule("(add|append) {text} to [the|my] note [called] {title}", steps=_append_to_note),
     Rule("(delete|remove|erase) [the|my] note [called] {title}", steps=_delete_note),
