@@ -104,6 +104,9 @@ class _FaultyUserStore:
     async def locate(self, conversation: str, record_id: str) -> int | None:
         return await self._store.locate(conversation, record_id)
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        return await self._store.info(conversation)
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         return await self._store.conversations(limit=limit, before=before)
 

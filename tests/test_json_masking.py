@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from assistant_kit.json_masking import mask_json, replaced_in_json_text, restore_json
+from assistant_kit.json_masking import mask_json, replaced_in_json_lines, replaced_in_json_text, restore_json
 from assistant_kit.maskers.memory_vault import MemoryVault
 from assistant_kit.maskers.rules import RuleMasker
 from assistant_kit.messages import Json
@@ -86,3 +86,11 @@ def test_json_text_of_very_many_levels_is_one_text(levels: int) -> None:
 
 def test_json_text_of_some_levels_is_looked_into() -> None:
     assert replaced_in_json_text("[" * 99 + '"\\u0062"' + "]" * 99, shout) == "[" * 99 + '"B"' + "]" * 99
+
+
+def test_lines_of_json_objects_are_replaced_text_by_text_and_other_lines_as_one_text() -> None:
+    assert replaced_in_json_lines('{"A": "\\nb"}\n{"A": "c"}', shout) == '{"A":"\\nB"}\n{"A":"C"}'
+    assert replaced_in_json_lines(' ["\\nb"]', shout) == '["\\nB"]'
+    assert replaced_in_json_lines('{"A": "b"}\n["c"]', shout) == '{"A": "B"}\n["C"]'
+    assert replaced_in_json_lines('{"A": "b"}\n{"A": "c', shout) == '{"A": "B"}\n{"A": "C'
+    assert replaced_in_json_lines("Say\n{a}", shout) == "SAY\n{A}"

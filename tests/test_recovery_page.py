@@ -118,12 +118,35 @@ async def test_a_conversation_is_read_renamed_forked_and_rewound() -> None:
     newer = await chat.history(limit=20, after=older[-1].seq)
 
     await chat.rename("Three questions")
+    info = await chat.info()
+    print(info.title, info.state, info.records)  # noqa: T201
     other = await chat.fork("c2", after_turn=page[0].turn)  # shares two turns, copies nothing
     await chat.rewind(to_turn=page[0].turn)  # forgets the third
     # --8<-- [end:conversation]
     assert [turn.input for turn in newer] == ["second", "third"]
     assert len(await other.history()) == 2
+    assert info.title == "Three questions"
     assert len(await chat.history()) == 2
+
+
+async def test_a_turn_is_shown_as_it_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    async def find_flight(to: str) -> str:
+        """Find a flight."""
+        return f"to {to} at 9:40"
+
+    model = ScriptedModel([CallTools(Call("find_flight", {"to": "Oslo"}), text="Let me look."), "At 9:40."])
+    chat = Assistant(model, tools=[find_flight], store=MemoryStore()).conversation("c1", user="u1")
+    await chat.run("When is there a flight to Oslo?", request_id="message-1")
+    # --8<-- [start:steps]
+    (turn,) = await chat.history()
+    for step in turn.steps:
+        print(step.text)  # noqa: T201
+        for call in step.tool_calls:
+            print(f"  {call.tool} {call.arguments}: {call.text}")  # noqa: T201
+    # --8<-- [end:steps]
+    said = ["Let me look.", '  find_flight {"to": "Oslo"}: to Oslo at 9:40', "At 9:40."]
+    assert capsys.readouterr().out.splitlines() == said
+    assert turn.request_id == "message-1"
 
 
 async def test_one_assistant_is_a_tool_of_another() -> None:

@@ -10,6 +10,7 @@ from assistant_kit.public_names import PLACES as _PLACES
 
 if TYPE_CHECKING:
     from assistant_kit.artifact_stores import make_artifact_store as make_artifact_store
+    from assistant_kit.artifact_stores.encrypted import EncryptedArtifactStore as EncryptedArtifactStore
     from assistant_kit.artifact_stores.folder import FolderArtifactStore as FolderArtifactStore
     from assistant_kit.artifact_stores.memory import MemoryArtifactStore as MemoryArtifactStore
     from assistant_kit.artifact_stores.s3 import S3ArtifactStore as S3ArtifactStore
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from assistant_kit.errors import UnreadableEntry as UnreadableEntry
     from assistant_kit.events import Event as Event
     from assistant_kit.handle import Conversation as Conversation
+    from assistant_kit.indexes import make_search_index as make_search_index
     from assistant_kit.indexes.memory import MemoryIndex as MemoryIndex
     from assistant_kit.indexes.postgres.index import PostgresIndex as PostgresIndex
     from assistant_kit.indexes.sqlite.index import SQLiteIndex as SQLiteIndex
@@ -146,6 +148,7 @@ if TYPE_CHECKING:
     from assistant_kit.resilience import Health as Health
     from assistant_kit.resilience import Policies as Policies
     from assistant_kit.retry_budget import RetryBudget as RetryBudget
+    from assistant_kit.run.history import HistoryStep as HistoryStep
     from assistant_kit.run.history import HistoryTurn as HistoryTurn
     from assistant_kit.run.result import CallResult as CallResult
     from assistant_kit.run.result import Result as Result
@@ -224,6 +227,7 @@ __all__ = [
     "DropOldest",
     "DuplicateTool",
     "EmbeddingSelector",
+    "EncryptedArtifactStore",
     "EncryptedStore",
     "Event",
     "ExtractionSettings",
@@ -234,6 +238,7 @@ __all__ = [
     "HashingEmbedder",
     "Health",
     "Hedge",
+    "HistoryStep",
     "HistoryTurn",
     "HostedTool",
     "HuggingFaceCounter",
@@ -351,6 +356,7 @@ __all__ = [
     "guarded",
     "keyed",
     "make_artifact_store",
+    "make_search_index",
     "observed",
     "tool",
     "tool_server",

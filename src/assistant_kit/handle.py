@@ -1,6 +1,7 @@
 """A conversation, as the application holds it."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar, Unpack
 
 from assistant_kit.assembly import Assembly, Emit
@@ -8,7 +9,7 @@ from assistant_kit.decisions import close, decide, find_turn, resolve, rewind, u
 from assistant_kit.errors import InputError
 from assistant_kit.journal_reader import JournalReader
 from assistant_kit.messages import JsonObject, Text, UserInput
-from assistant_kit.protocols.store import UserStore
+from assistant_kit.protocols.store import ConversationInfo, UserStore
 from assistant_kit.run.emitter import ignore
 from assistant_kit.run.history import HistoryTurn
 from assistant_kit.run.masking import told
@@ -97,6 +98,17 @@ class Conversation(Generic[OutputT]):
         turns = await self._journal.turns(limit=limit, before=before, after=after)
         return turns if self._masks is None else await self._masks.turns(turns)
 
+    async def info(self) -> ConversationInfo:
+        """Return what `Assistant.conversations` shows of this one, by one look at it: its title, state and times.
+
+        Nothing was said in it yet when it has no `records`. Raises ConversationNotFound.
+        """
+        info = await self._store.info(self.id)
+        if self._masks is None:
+            return info
+        (title,) = await self._masks.values([info.title])
+        return replace(info, title=title)
+
     async def restored(self, kept: JsonObject) -> JsonObject:
         """Put private values back into what was kept of an event of this conversation (`RunStream.as_kept`).
 
@@ -107,7 +119,7 @@ class Conversation(Generic[OutputT]):
     async def rename(self, title: str) -> None:
         """Give the conversation a title for lists. Raises ConversationNotFound, InputError.
 
-        With a masker it is stored masked, and `Assistant.conversations` lists it so.
+        With a masker it is stored masked.
         """
         await self._store.rename(self.id, await self._masked(title))
 

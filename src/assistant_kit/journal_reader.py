@@ -201,7 +201,7 @@ class JournalReader:
         """Return a turn with what was found out about its calls after the page that it stands on."""
         if all(call.outcome != "unknown" for call in turn.tool_calls):
             return turn
-        return replace(turn, tool_calls=tuple([await self._resolved(turn.turn, call) for call in turn.tool_calls]))
+        return turn.with_calls([await self._resolved(turn.turn, call) for call in turn.tool_calls])
 
     async def _resolved(self, turn: str, call: CallResult) -> CallResult:
         seq = await self._store.locate(self._conversation, resolution_id(turn, call.key))

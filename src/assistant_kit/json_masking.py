@@ -92,6 +92,23 @@ def replaced_in_json_text(text: str, replace: Replace) -> str:
     return text if whole and changed == value else json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
 
 
+def replaced_in_json_lines(text: str, replace: Replace) -> str:
+    """Return a text replaced: JSON text, or lines of JSON objects, by the texts in it, and any other as one text."""
+    if not text.lstrip().startswith(("{", "[")):
+        return replace(text)
+    lines = text.split("\n")
+    if len(lines) > 1 and all(_is_object(line) for line in lines):
+        return "\n".join(replaced_in_json_text(line, replace) for line in lines)
+    return replaced_in_json_text(text, replace)
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def is_deep(value: Json, levels: int = _DEEPEST) -> bool:
     """Tell whether a value has so many levels that it is not looked into."""
     if isinstance(value, str) or not isinstance(value, Mapping | Sequence):

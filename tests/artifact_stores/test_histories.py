@@ -15,6 +15,7 @@ from assistant_kit.artifact_stores.folder import FolderArtifactStore
 from assistant_kit.artifact_stores.memory import MemoryArtifactStore
 from assistant_kit.artifact_stores.s3 import S3ArtifactStore
 from assistant_kit.protocols.artifact_store import Artifact, ArtifactNotFound, ArtifactStore, ArtifactTooLarge
+from tests.artifact_stores.encrypted.places import in_folder
 from tests.artifact_stores.s3_place import s3_store
 from tests.services.s3 import S3Server
 
@@ -32,13 +33,15 @@ STEPS = st.lists(
 )
 
 
-@pytest.fixture(scope="module", params=["memory", "folder", "s3"])
+@pytest.fixture(scope="module", params=["memory", "folder", "s3", "encrypted"])
 def opener(request: pytest.FixtureRequest) -> Open:
     match request.param:
         case "memory":
             return lambda _: MemoryArtifactStore()
         case "folder":
             return lambda folder: FolderArtifactStore(folder / "files")
+        case "encrypted":
+            return lambda folder: in_folder(folder / "files")
         case _:
             server: S3Server = request.getfixturevalue("s3_server")
             return lambda _: S3ArtifactStore(s3_store(server, uuid4().hex))

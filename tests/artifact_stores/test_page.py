@@ -8,12 +8,15 @@ import pytest
 from obstore.store import S3Store
 
 from assistant_kit.artifact_stores import make_artifact_store
+from assistant_kit.artifact_stores.encrypted import EncryptedArtifactStore
 from assistant_kit.artifact_stores.folder import FolderArtifactStore
 from assistant_kit.artifact_stores.s3 import S3ArtifactStore
 from assistant_kit.documents.library import Documents
 from assistant_kit.indexes.memory import MemoryIndex
 from assistant_kit.protocols.artifact_store import ArtifactNotFound, ArtifactTooLarge
 from assistant_kit.protocols.user_data import UserData
+from assistant_kit.stores.encrypted import MasterKeys
+from assistant_kit.testing.no_leak import assert_no_leak
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +91,22 @@ def test_a_store_in_s3() -> None:
     same = make_artifact_store("s3://my-bucket/assistant/files")  # the rest stands in AWS_REGION and its like
     # --8<-- [end:s3]
     assert repr(store) == repr(same)
+
+
+async def test_files_are_encrypted_and_their_keys_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "files"
+    monkeypatch.setenv("ASSISTANT_KIT_MASTER_KEYS", MasterKeys.generate("2026-11"))
+    # --8<-- [start:encrypted]
+    store = EncryptedArtifactStore(FolderArtifactStore(folder), MasterKeys.from_environment())
+    # --8<-- [end:encrypted]
+    made = await store.for_user("ann").put(b"All is well.", name="report.txt")
+    assert_no_leak(folder, ["All is well.", "report.txt"])
+    # --8<-- [start:rotate]
+    for user in ("ann", "bob"):  # all who have files: your application knows them
+        await store.rotate(user)
+        await store.clear(user)
+    # --8<-- [end:rotate]
+    assert await store.for_user("ann").read(made.id) == b"All is well."
 
 
 async def test_a_user_is_erased_and_exported(tmp_path: Path) -> None:

@@ -112,6 +112,9 @@ class _MortalUserStore:
     async def locate(self, conversation: str, record_id: str) -> int | None:
         return await reading(self._life, lambda: self._store.locate(conversation, record_id))
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        return await reading(self._life, lambda: self._store.info(conversation))
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         return await reading(self._life, lambda: self._store.conversations(limit=limit, before=before))
 

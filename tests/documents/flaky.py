@@ -10,10 +10,11 @@ from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
 
 
 class CountingEmbedder:
-    """Counts the texts of documents that it embeds; `down` lets it fail, `tells` whether it knows its dimensions."""
+    """Counts texts and queries that it embeds; `down` lets it fail, `tells` whether it knows its dimensions."""
 
     def __init__(self, dimensions: int = 64, *, tells: bool = True) -> None:
         self.texts: list[str] = []
+        self.queries: list[str] = []
         self.down = False
         self._inner = HashingEmbedder(dimensions)
         self._tells = tells
@@ -29,8 +30,8 @@ class CountingEmbedder:
     async def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Sequence[Vector]:
         if self.down:
             raise ModelUnreachable("nobody answers", model=self.name)
-        if purpose == "document":
-            self.texts += texts
+        kept = self.texts if purpose == "document" else self.queries
+        kept += texts
         return await self._inner.embed(texts, purpose=purpose)
 
     async def aclose(self) -> None:

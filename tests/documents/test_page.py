@@ -6,13 +6,17 @@ from pathlib import Path
 import anyio
 import pytest
 
-from assistant_kit import Assistant
+from assistant_kit import Assistant, Context
 from assistant_kit.embedders.hashing import HashingEmbedder
 from assistant_kit.errors import DocumentUnreadable
 from assistant_kit.indexes.sqlite import SQLiteIndex
+from assistant_kit.maskers.rules import RuleMasker
+from assistant_kit.maskers.store_vault import StoreVault
 from assistant_kit.protocols.model import ModelRequest
 from assistant_kit.protocols.search_index import Where
+from assistant_kit.stores.sqlite import SQLiteStore
 from assistant_kit.testing import Call, CallTools, Say, ScriptedModel
+from assistant_kit.testing.no_leak import assert_no_leak
 from tests.documents.test_citations import answer
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +74,29 @@ async def test_documents_are_added_searched_and_cited(tmp_path: Path, capsys: py
     assert printed[0] == "1 0 0 0"
     assert "no such passage: D000-0000" in printed
     assert "lighthouse.md Lighthouse 1" in printed
+
+
+async def test_documents_of_a_user_are_masked(tmp_path: Path) -> None:
+    folder = tmp_path
+    model = ScriptedModel([CallTools(Call("search_documents", {"query": "<EMAIL_1>"})), answer])
+    letter = "# Letter\n\nAsk bob@example.org for the key of the lighthouse.\n"
+    with anyio.fail_after(30):
+        # --8<-- [start:masked]
+        masker = RuleMasker(StoreVault(SQLiteStore(folder / "vault.db")))
+        index = SQLiteIndex(folder / "documents.db")
+        documents = Documents(index, HashingEmbedder(), masker=masker)
+        await documents.for_user("u1").add("letter-17", letter, title="letter.md")  # the index has <EMAIL_1>
+
+        search = DocumentSearch(documents, scope="user")
+        async with Assistant(model, tools=[search], context=Context(masker=masker)) as assistant:
+            result = await assistant.run("Where does bob@example.org come in?", user="u1")
+            (cited, *_) = citations(result).known  # the model has read <EMAIL_1>
+            assert cited.text == "# Letter\n\nAsk bob@example.org for the key of the lighthouse."
+        # --8<-- [end:masked]
+        await index.aclose()
+        await masker.aclose()
+
+    assert_no_leak([folder / "documents.db", repr(model.requests)], ["bob@example.org"])
 
 
 async def test_users_have_documents_of_their_own_and_bad_ones_are_refused(tmp_path: Path) -> None:

@@ -1,15 +1,28 @@
 """The code of docs/search-indexes.md."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from assistant_kit.embedders.hashing import HashingEmbedder
+from assistant_kit.indexes import make_search_index
 from assistant_kit.indexes.sqlite import SQLiteIndex
 from assistant_kit.protocols.search_index import Passage, Where
 from assistant_kit.retrieval import fuse
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_an_address_names_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PASSAGES_URL", "sqlite:///passages.db")
+    # --8<-- [start:address]
+    index = make_search_index(os.environ["PASSAGES_URL"])
+    # --8<-- [end:address]
+    await index.open()
+    await index.aclose()
+    assert (tmp_path / "passages.db").exists()
 
 
 async def test_passages_are_put_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -354,3 +354,21 @@ async def test_what_a_call_gave_is_not_lost_when_the_run_is_left_while_it_is_mas
             vault.gate.set()
     (end,) = await talk.entries(ToolFinished)
     assert (end.outcome, text_of(end.content)) == ("ok", "paid by <EMAIL_1>")
+
+
+async def test_values_in_the_json_of_a_result_are_masked_where_json_escapes_what_is_beside_them() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n" * 3 + "-----END PRIVATE KEY-----"
+    note = {"text": f"Card:\n{CARD}\tor\t{BOB}\n", "settings": 'password="hunter22x"', "key": key}
+
+    @tool(effect="read")
+    def notes() -> dict[str, str]:
+        """Read the notes."""
+        return note
+
+    model = ScriptedModel([CallTools(Call("notes", {})), "Done."])
+    with anyio.fail_after(20):
+        async with Assistant(model, tools=[notes], context=Context(masker=RuleMasker(MemoryVault()))) as assistant:
+            result = await assistant.run("Read them.", user="ann")
+
+    assert_no_leak(repr(model.requests), [CARD, BOB, "hunter22x", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"])
+    assert json.loads(result.tool_calls[0].text) == note

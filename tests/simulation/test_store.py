@@ -91,6 +91,7 @@ def test_without_faults_it_is_the_store_behind_it() -> None:
         assert await user.locate("c", "b") == 2
         await user.rename("c", "title")
         assert [info.title for info in await user.conversations()] == ["title"]
+        assert (await user.info("c")).title == "title"
         await user.fork("c", "d", at=1)
         again = await user.claim("c", owner="o", ttl=10.0)
         await user.rewind(again, to=1)

@@ -165,6 +165,10 @@ class StoreModel:
         ids = self.journals.get((user, name), Journal()).ids()
         return ids.index(record_id) + 1 if record_id in ids else None
 
+    def info(self, user: str, name: str) -> object:
+        journal = self.find(user, name)
+        return name, len(journal.records), journal.state, journal.title
+
     def listed(self, user: str) -> object:
         """What a list of conversations shows, what is in them, and the audit chain."""
         return [

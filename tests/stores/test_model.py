@@ -106,6 +106,11 @@ class StoreMachine(RuleBasedStateMachine):
             assert all(record.body == record.record_id.encode() for record in found)
             return [(each.seq, each.record_id, each.tokens, each.total_tokens, each.fence) for each in found]
 
+        async def info() -> object:
+            found = await self.users[user].info(name)
+            assert found == {each.conversation: each for each in await self.users[user].conversations()}[name]
+            return found.conversation, found.records, found.state, found.title
+
         async def unfinished() -> object:
             return [(turn.user, turn.conversation) for turn in await self.store.unfinished(state=state)]
 
@@ -116,6 +121,7 @@ class StoreMachine(RuleBasedStateMachine):
         for record_id in RECORD_IDS:
             locate = partial(self.users[user].locate, name, record_id)
             self.check(locate, partial(StoreModel.locate, user=user, name=name, record_id=record_id))
+        self.check(info, lambda model: model.info(user, name))
         self.check(unfinished, lambda model: model.unfinished(state))
         self.check(users, lambda model: model.users())
 

@@ -237,6 +237,8 @@ async def conversations_are_typed(assistant: Assistant[Weather]) -> None:
     assert_type(conversation, Conversation[Weather])
     assert_type((await conversation.run("Oslo?", request_id="r1")).output, Weather)
     assert_type(list(await conversation.history()), list[HistoryTurn])
+    assert_type([turn.request_id for turn in await conversation.history()], list[str | None])
+    assert_type(await conversation.info(), ConversationInfo)
     for call in (await conversation.resume()).waiting_for:
         await conversation.approve(call.call_id, by="Ann")
 

@@ -3,7 +3,7 @@
 from assistant_kit.documents.chunking import Chunk, ChunkSettings, EstimatedTokens
 from assistant_kit.documents.citations import Citation, Citations, UnknownLabel, citations, citations_of
 from assistant_kit.documents.document import Block, Document, Location
-from assistant_kit.documents.library import DocumentInfo, Documents, Ingested, search_all
+from assistant_kit.documents.library import DocumentInfo, Documents, Ingested, Query, search_all
 from assistant_kit.documents.limits import ReadLimits
 from assistant_kit.documents.passages import FoundPassage
 from assistant_kit.documents.reading import read_document
@@ -23,6 +23,7 @@ __all__ = [
     "FoundPassage",
     "Ingested",
     "Location",
+    "Query",
     "ReadLimits",
     "UnknownLabel",
     "citations",

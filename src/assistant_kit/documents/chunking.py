@@ -11,7 +11,7 @@ from zlib import crc32
 
 from assistant_kit.documents.document import Block, Document, Lines, Location, shared
 from assistant_kit.documents.limits import Watch
-from assistant_kit.documents.sentences import Span, lines, sentences, visible_cut, words
+from assistant_kit.documents.sentences import Span, lines, outside_of, sentences, visible_cut, words
 from assistant_kit.protocols.token_counter import TokenCounter
 
 _Splitters: TypeAlias = Sequence[tuple[Callable[[str, int, int], Iterator[Span]], int]]
@@ -85,12 +85,15 @@ _HASHED: Final = 48
 """Characters behind a cut that decide between equal cuts."""
 
 
-def chunks_of(document: Document, watch: Watch, *, counter: TokenCounter, settings: ChunkSettings) -> tuple[Chunk, ...]:
+def chunks_of(
+    document: Document, watch: Watch, *, counter: TokenCounter, settings: ChunkSettings, kept: Sequence[Span] = ()
+) -> tuple[Chunk, ...]:
     """Cut a document. The same document and settings give the same chunks, which together have all its words.
 
+    `kept` are words, or parts of them, that are not cut, in their order: one that is longer than a chunk is a chunk.
     Raises DocumentUnreadable when there are too many, or when it takes too long.
     """
-    cutter = _Cutter(document, watch, counter, settings)
+    cutter = _Cutter(document, watch, counter, settings, kept)
     numbers = Lines(document.text)
     chunks: list[Chunk] = []
     for section in cutter.sections():
@@ -130,12 +133,15 @@ def _path(pieces: Sequence[_Piece]) -> tuple[str, ...]:
 
 
 class _Cutter:
-    def __init__(self, document: Document, watch: Watch, counter: TokenCounter, settings: ChunkSettings) -> None:
+    def __init__(
+        self, document: Document, watch: Watch, counter: TokenCounter, settings: ChunkSettings, kept: Sequence[Span]
+    ) -> None:
         self._text = document.text
         self._blocks = document.blocks
         self._watch = watch
         self._count = counter.count
         self._settings = settings
+        self._kept = kept
         self._room = settings.max_tokens - settings.overlap
 
     def sections(self) -> Iterator[list[_Piece]]:
@@ -228,6 +234,6 @@ class _Cutter:
             while last - start > 1 and self._count(self._text[start:last]) > self._room:
                 last = start + (last - start) // 2
             if last < end:
-                last = visible_cut(self._text, start, last)
+                last = outside_of(self._kept, start, visible_cut(self._text, start, last))
             yield start, last, _CHARACTER
             start = last

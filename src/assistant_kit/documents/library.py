@@ -12,10 +12,12 @@ import anyio.to_thread
 from assistant_kit.documents.chunking import Chunk, ChunkSettings, EstimatedTokens, chunks_of
 from assistant_kit.documents.document import Document
 from assistant_kit.documents.limits import ReadLimits, Watch
+from assistant_kit.documents.masking import Places, masked_document, masked_query, restored, restored_hits
 from assistant_kit.documents.passages import FIRST, FoundPassage, found_in, passages_of
 from assistant_kit.documents.reading import Data, read_document
 from assistant_kit.errors import InputError, ModelError
 from assistant_kit.protocols.embedder import Embedder, Purpose, Vector
+from assistant_kit.protocols.masker import Masker, Origin, UserMasker
 from assistant_kit.protocols.search_index import Hit, Label, OwnedIndex, Passage, SearchIndex, Where
 from assistant_kit.protocols.token_counter import TokenCounter
 from assistant_kit.retrieval import fuse, within_budget
@@ -69,6 +71,18 @@ class _Kept:
     embedded: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is searched for. In a query that a model wrote (`origin`), pseudonyms stand for values.
+
+    `asker` masks it for the embedder where documents themselves are not masked.
+    """
+
+    text: str
+    origin: Origin = "outside"
+    asker: UserMasker | None = None
+
+
 class Documents:
     """Documents in a search index: a collection that users share, or the documents of one user in it.
 
@@ -85,12 +99,17 @@ class Documents:
         counter: TokenCounter | None = None,
         chunks: ChunkSettings | None = None,
         limits: ReadLimits | None = None,
+        masker: Masker | None = None,
     ) -> None:
-        """Take an index and what embeds its texts; the caller closes both.
+        """Take an index and what embeds its texts; the caller closes both, and the masker.
 
         With `user`, these are the documents of that user alone. `counter` counts the tokens of chunks and results
         (default: an estimate from their bytes). It has to count always alike, or documents are cut otherwise when they
         are added again. Raises InputError for a name that is empty or too long.
+
+        With `masker`, texts, titles and headings of a user's documents reach index and embedder with pseudonyms, and
+        what is searched for, too; all that is returned is clear. Sources and labels stay as they are: they are names
+        of the application's. So do documents that users share: they have no user to whom pseudonyms could belong.
         """
         if not collection or user == "":
             raise InputError("a collection has a name, and so has a user")
@@ -102,6 +121,8 @@ class Documents:
         self._chunks = chunks or ChunkSettings()
         self._limits = limits or ReadLimits()
         self._owned: OwnedIndex = index.for_owner(self.owner)
+        self._masker = masker
+        self.user_masker: UserMasker | None = None if masker is None or user is None else masker.for_user(user)
         self._opened = False
 
     def for_user(self, user: str) -> "Documents":
@@ -117,6 +138,7 @@ class Documents:
             counter=self.counter,
             chunks=self._chunks,
             limits=self._limits,
+            masker=self._masker,
         )
 
     async def add(
@@ -145,8 +167,8 @@ class Documents:
         document = await read_document(
             data, source=source, filename=filename, media_type=media_type, title=title, limits=self._limits
         )
-        chunks = await self._cut(document)
-        wanted = passages_of(document, chunks, at=time.time() if at is None else at, labels=labels or {})
+        stored, chunks = await self._cut(document)
+        wanted = passages_of(stored, chunks, at=time.time() if at is None else at, labels=labels or {})
         await self._open()
         known = {name: kept async for name, kept in self._all(Where(source=source))}
         fresh = [passage for passage in wanted if not self._has(known.get(passage.id))]
@@ -181,16 +203,14 @@ class Documents:
         found = [kept async for _, kept in self._all(Where(labels=FIRST))]
         # Of an interrupted change there may be two: the newer one counts.
         newest = {kept.source: kept for kept in sorted(found, key=lambda kept: kept.at)}
+        listed = [newest[source] for source in sorted(newest) if source > after][:limit]
+        titles: Sequence[str] = [str(kept.labels["doc_title"]) for kept in listed]
+        if self.user_masker is not None:
+            titles = await self.user_masker.restore(titles)
         return [
-            DocumentInfo(
-                source=source,
-                title=str(newest[source].labels["doc_title"]),
-                chunks=int(newest[source].labels["doc_chunks"]),
-                at=newest[source].at,
-            )
-            for source in sorted(newest)
-            if source > after
-        ][:limit]
+            DocumentInfo(source=kept.source, title=title, chunks=int(kept.labels["doc_chunks"]), at=kept.at)
+            for kept, title in zip(listed, titles, strict=True)
+        ]
 
     async def search(
         self, query: str, *, limit: int = 6, max_tokens: int | None = None, where: Where | None = None
@@ -207,34 +227,47 @@ class Documents:
         """Return all passages of this owner, with their texts and vectors, in the order of their ids."""
         page = await self._owned.page(limit=_PAGE)
         while page:
-            for passage in page:
+            last = page[-1].id
+            for passage in page if self.user_masker is None else await restored(page, self.user_masker):
                 yield passage
-            page = await self._owned.page(limit=_PAGE, after=page[-1].id)
+            page = await self._owned.page(limit=_PAGE, after=last)
 
     async def erase(self) -> int:
         """Erase all documents of this owner, and return the number of their passages."""
         return await self._owned.erase()
 
-    async def rankings(self, query: str, *, limit: int, where: Where | None) -> list[Sequence[Hit]]:
-        """Return what is found by words, and what is found by meaning."""
+    async def rankings(self, query: Query, *, limit: int, where: Where | None) -> list[Sequence[Hit]]:
+        """Return what is found by words, and what is found by meaning, as it stands in the index."""
+        masker = self.user_masker or query.asker
+        masked = query.text if masker is None else await masked_query(query.text, masker, query.origin)
+        words = query.text if self.user_masker is None else masked
         await self._open()
-        rankings = [await self._owned.keywords(query, limit=limit, where=where)]
+        rankings = [await self._owned.keywords(words, limit=limit, where=where)]
         if self._embedder is not None:
             try:
-                (vector,) = await self._embedded(self._embedder, [query], "query")
+                (vector,) = await self._embedded(self._embedder, [masked], "query")
             except ModelError as error:
                 _log.warning("documents are searched by their words alone: %s", error)
             else:
                 rankings.append(await self._owned.nearest(vector, limit=limit, where=where))
         return rankings
 
-    async def _cut(self, document: Document) -> Sequence[Chunk]:
+    async def _cut(self, document: Document) -> tuple[Document, Sequence[Chunk]]:
+        """Return a document and its chunks as the index gets them, each with its place in the clear text."""
+        places: Places | None = None
+        if self.user_masker is not None:
+            watch = Watch(document.source, self._limits)
+            document, places = await masked_document(document, self.user_masker, watch)
         watch = Watch(document.source, self._limits)
-        cut = partial(chunks_of, document, watch, counter=self.counter, settings=self._chunks)
         try:
-            return await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
+            cut = partial(self._chunks_of, document, places, watch)
+            return document, await anyio.to_thread.run_sync(cut, abandon_on_cancel=True)
         finally:
             watch.leave()
+
+    def _chunks_of(self, document: Document, places: Places | None, watch: Watch) -> Sequence[Chunk]:
+        cut = partial(chunks_of, document, watch, counter=self.counter, settings=self._chunks)
+        return cut() if places is None else [places.located(one) for one in cut(kept=places.pseudonyms)]
 
     async def _open(self) -> None:
         if not self._opened:
@@ -289,23 +322,39 @@ class Documents:
 
 
 async def search_all(
-    places: Sequence[Documents], query: str, *, limit: int, max_tokens: int | None = None, where: Where | None = None
+    places: Sequence[Documents],
+    query: str | Query,
+    *,
+    limit: int,
+    max_tokens: int | None = None,
+    where: Where | None = None,
 ) -> Sequence[FoundPassage]:
     """Search several collections as if they were one; see `Documents.search`."""
-    if not query.strip():
+    asked = Query(text=query) if isinstance(query, str) else query
+    if not asked.text.strip():
         raise InputError("there is nothing to search for: the query is empty")
     if limit < 1:
         raise InputError(f"a search is for one passage at least, not {limit}")
-    owners: dict[str, str] = {}
+    owners: dict[str, Documents] = {}
     rankings: list[Sequence[Hit]] = []
     for place in places:
-        found = await place.rankings(query, limit=limit * _DEPTH, where=where)
+        found = await place.rankings(asked, limit=limit * _DEPTH, where=where)
         rankings += found
-        owners |= {hit.passage.id: place.owner for hits in found for hit in hits if hit.passage.id not in owners}
-    hits = fuse(rankings)[:limit]
+        owners |= {hit.passage.id: place for hits in found for hit in hits if hit.passage.id not in owners}
+    hits = await _in_clear(fuse(rankings)[:limit], owners)
     if max_tokens is not None:
         hits = within_budget(hits, max_tokens, places[0].counter, framing=_FRAMING)
-    return found_in([(owners[hit.passage.id], hit) for hit in hits])
+    return found_in([(owners[hit.passage.id].owner, hit) for hit in hits])
+
+
+async def _in_clear(hits: Sequence[Hit], owners: Mapping[str, Documents]) -> Sequence[Hit]:
+    """Return what was found as its documents have it."""
+    clear = {hit.passage.id: hit for hit in hits}
+    for place in set(owners.values()):
+        if place.user_masker is not None:
+            theirs = [hit for hit in hits if owners[hit.passage.id] is place]
+            clear |= {hit.passage.id: hit for hit in await restored_hits(theirs, place.user_masker)}
+    return [clear[hit.passage.id] for hit in hits]
 
 
 def _owner(collection: str, user: str | None) -> str:

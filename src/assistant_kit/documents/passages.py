@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import pairwise
 from typing import Final, cast
@@ -19,7 +19,7 @@ RESERVED: Final = "doc_"
 FIRST: Final = {"doc_first": True}
 """The label of the passage that stands for its document in a list."""
 
-_LONGEST_NAME: Final = 300
+LONGEST_NAME: Final = 300
 """Characters of a title or a heading in a label; a heading may be a whole paragraph."""
 
 _LETTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -52,7 +52,7 @@ def passages_of(
     for name in labels:
         if name.startswith(RESERVED):
             raise InputError(f"label {name!r} of document {document.source!r} is reserved: begin it otherwise")
-    title = document.title[:_LONGEST_NAME]
+    title = document.title[:LONGEST_NAME]
     seen: Counter[str] = Counter()
     passages: list[Passage] = []
     for position, chunk in enumerate(chunks):
@@ -68,9 +68,20 @@ def passages_of(
     return passages
 
 
+def replaced_passage(passage: Passage, replaced: Callable[[str], str]) -> Passage:
+    """Return a passage with each of its texts replaced: title, headings, and its words."""
+    lead = _number(passage.labels, "doc_lead")
+    head, words = replaced(passage.text[:lead]), replaced(passage.text[lead:])
+    labels = {**passage.labels, "doc_title": replaced(str(passage.labels["doc_title"])), "doc_lead": len(head)}
+    headings = [replaced(name) for name in _location(passage.labels).headings]
+    if headings:
+        labels["doc_headings"] = json.dumps(headings, ensure_ascii=False)
+    return replace(passage, text=head + words, labels=labels)
+
+
 def _lead(title: str, chunk: Chunk) -> str:
     """Return what is searched beside the text: title and headings that do not stand in it."""
-    names = dict.fromkeys((title, *(name[:_LONGEST_NAME] for name in chunk.location.headings)))
+    names = dict.fromkeys((title, *(name[:LONGEST_NAME] for name in chunk.location.headings)))
     missing = [name for name in names if name and name not in chunk.text]
     return " > ".join(missing) + "\n\n" if missing else ""
 
@@ -87,7 +98,7 @@ def _located(location: Location) -> dict[str, Label]:
         "doc_last_line": location.last_line,
     }
     if location.headings:
-        labels["doc_headings"] = json.dumps([name[:_LONGEST_NAME] for name in location.headings], ensure_ascii=False)
+        labels["doc_headings"] = json.dumps([name[:LONGEST_NAME] for name in location.headings], ensure_ascii=False)
     if location.page is not None and location.last_page is not None:
         labels |= {"doc_page": location.page, "doc_last_page": location.last_page}
     return labels

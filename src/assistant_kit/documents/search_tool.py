@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
-from assistant_kit.documents.library import Documents, search_all
+from assistant_kit.documents.library import Documents, Query, search_all
 from assistant_kit.documents.passages import as_text
 from assistant_kit.errors import InvalidArguments, ToolError
 from assistant_kit.messages import JsonObject, Text
@@ -95,9 +95,16 @@ class DocumentSearch:
         query, source = arguments.get("query"), arguments.get("source")
         if not isinstance(query, str) or not query.strip():
             raise InvalidArguments("query: a text that says what to look for is missing")
-        where = self._narrowed(source)
+        places = self._places(context.user)
+        asker = None if context.user is None else self._documents.for_user(context.user).user_masker
+        if asker is not None and isinstance(source, str):
+            (source,) = await asker.restore([source])  # the engine masks it in results, and sources are kept clear
         found = await search_all(
-            self._places(context.user), query, limit=self._limit, max_tokens=self._max_tokens, where=where
+            places,
+            Query(text=query, origin="model", asker=asker),
+            limit=self._limit,
+            max_tokens=self._max_tokens,
+            where=self._narrowed(source),
         )
         return ToolOutput(content=(Text(text=as_text(found) or _NOTHING),))
 

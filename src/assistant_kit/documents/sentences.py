@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 Span: TypeAlias = tuple[int, int]
@@ -73,6 +74,18 @@ def visible_cut(text: str, start: int, at: int) -> int:
         if not _inside(text, start, place):
             return place
     return at
+
+
+def outside_of(kept: Sequence[Span], start: int, at: int) -> int:
+    """Return where to cut instead of at `at`, so that none of `kept` is split: before it, but after `start`; or behind.
+
+    They are in order, and do not overlap.
+    """
+    number = bisect_left(kept, (at, 0)) - 1
+    if number < 0 or at >= kept[number][1]:
+        return at
+    begin, end = kept[number]
+    return begin if begin > start else end
 
 
 def _inside(text: str, start: int, at: int) -> bool:

@@ -4,7 +4,7 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Generic, TypeVar, cast
 
 from anyio import to_thread
 
@@ -13,6 +13,30 @@ from assistant_kit.indexes._rules import Space, check_limit, check_owner, settle
 from assistant_kit.protocols.search_index import OwnedIndex, Passage
 
 T = TypeVar("T")
+C = TypeVar("C")
+
+
+class Held(Generic[C]):
+    """A client that is its owner's, or what makes one when it is needed; what was made is closed with the index."""
+
+    def __init__(self, given: C | Callable[[], C], close: Callable[[C], None]) -> None:
+        self._given = given
+        self._close = close
+        self._made: C | None = None
+
+    def get(self) -> C:
+        """Return the client, made if need be. Raises what the client raises."""
+        if not callable(self._given):
+            return self._given
+        if self._made is None:
+            self._made = cast("Callable[[], C]", self._given)()
+        return self._made
+
+    def close(self) -> None:
+        """Close what was made here."""
+        made, self._made = self._made, None
+        if made is not None:
+            self._close(made)
 
 
 class Remote(ABC):
@@ -21,8 +45,9 @@ class Remote(ABC):
     foreign: ClassVar[tuple[type[Exception], ...]]
     """What the client raises; `meaning` says what it means."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, close: Callable[[], None]) -> None:
         self.place: str = place
+        self._close = close
         self.kept: Space = Space()
         self.opened: Space = Space()
         self._is_ready = False
@@ -34,6 +59,14 @@ class Remote(ABC):
             return await to_thread.run_sync(self._alone, work)
         except self.foreign as error:
             raise self.meaning(error) from error
+
+    async def aclose(self) -> None:
+        """Close the client, if it was made here."""
+        await to_thread.run_sync(self._closed)
+
+    def _closed(self) -> None:
+        with self._lock:
+            self._close()
 
     def _alone(self, work: Callable[[], T]) -> T:
         with self._lock:
@@ -87,7 +120,7 @@ class Remote(ABC):
 
 
 class RemoteIndex:
-    """The index over such a place. The client stays its owner's: it is not closed here."""
+    """The index over such a place. A client that was given stays its owner's; one that was made here is closed here."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
@@ -110,4 +143,5 @@ class RemoteIndex:
         )
 
     async def aclose(self) -> None:
-        """Do nothing: the client is its owner's."""
+        """Close the client if it was made here; another one is its owner's."""
+        await self._remote.aclose()

@@ -1,12 +1,14 @@
 """Passages in an index of Pinecone, found by their vectors alone. Needs the extra `pinecone`."""
 
 import json
+import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Self
 
-from assistant_kit.errors import InputError, MissingDependency, StoreError, StoreUnavailable
-from assistant_kit.indexes._remote import Remote, RemoteIndex
+from assistant_kit.errors import ConfigurationError, InputError, MissingDependency, StoreError, StoreUnavailable
+from assistant_kit.indexes._addresses import REQUEST_TIMEOUT, ServerAddress
+from assistant_kit.indexes._remote import Held, Remote, RemoteIndex
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
@@ -23,6 +25,7 @@ from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
 
 try:
+    from pinecone import Pinecone
     from pinecone.errors.exceptions import (
         PineconeConnectionError,
         PineconeError,
@@ -49,16 +52,41 @@ class PineconeIndex(RemoteIndex):
     """Passages in the Pinecone index of `index`, which has a dimension and the metric `cosine` or `dotproduct`.
 
     Each owner has a namespace. The client object stays yours: it is not closed here, and its timeout bounds every
-    request. Blocking calls run in threads, one at a time, so that event loops may share an index. Pinecone shows what
+    request; in place of it a function may make one on first use, which is closed with the index. `place` names it in
+    errors. Blocking calls run in threads, one at a time, so that event loops may share an index. Pinecone shows what
     was put only after a while, and takes more than 100 passages in several requests: see docs/search-servers.md.
     """
 
-    def __init__(self, index: Index) -> None:
-        super().__init__(_Records(index))
-        self._host = index.host
+    def __init__(self, index: Index | Callable[[], Index], *, place: str = "") -> None:
+        self._name = place or ("" if callable(index) else index.host)
+        super().__init__(_Records(Held(index, Index.close), self._name))
 
     def __repr__(self) -> str:
-        return f"PineconeIndex({self._host!r})"
+        return f"PineconeIndex({self._name!r})"
+
+    @classmethod
+    def from_address(cls, address: str) -> Self:
+        """Return the index of `pinecone://its-name`, or of `pinecone://its.host`, which saves asking where it is.
+
+        The key is in the address, before the host (`:key@`), or in the environment: `PINECONE_API_KEY`. With
+        `pinecone+http://host:port` there is no TLS: for Pinecone Local. Raises UnknownStore, ConfigurationError.
+        """
+        at = ServerAddress.read(address, plain="pinecone+http", secure="pinecone")
+        key = at.key or os.environ.get("PINECONE_API_KEY")
+        if not key:
+            raise ConfigurationError("Pinecone wants a key: set PINECONE_API_KEY, or write pinecone://:key@index")
+        if at.name:
+            raise ConfigurationError("an address of Pinecone has no path: each owner has a namespace of the index")
+        where = at.host if at.port is None else f"{at.host}:{at.port}"
+
+        def make() -> Index:
+            host = f"{'https' if at.secure else 'http'}://{where}"
+            if at.secure and "." not in at.host:
+                with Pinecone(key, timeout=REQUEST_TIMEOUT) as everything, everything.index(at.host) as found:
+                    host = found.host
+            return Index(host=host, api_key=key, timeout=REQUEST_TIMEOUT)
+
+        return cls(make, place=where)
 
 
 class _Records(Remote):
@@ -66,9 +94,13 @@ class _Records(Remote):
 
     foreign = (PineconeError,)
 
-    def __init__(self, client: Index) -> None:
-        super().__init__(f"Pinecone index {client.host}")
-        self.client: Index = client
+    def __init__(self, held: Held[Index], name: str) -> None:
+        super().__init__(f"Pinecone index {name}", held.close)
+        self._held = held
+
+    @property
+    def client(self) -> Index:
+        return self._held.get()
 
     def of_owner(self, owner: str) -> OwnedIndex:
         return _OwnedPinecone(self, owner)

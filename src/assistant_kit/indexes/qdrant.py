@@ -5,12 +5,13 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 from uuid import UUID, uuid5
 from zlib import crc32
 
 from assistant_kit.errors import MissingDependency, StoreError, StoreUnavailable
-from assistant_kit.indexes._remote import Remote, RemoteIndex
+from assistant_kit.indexes._addresses import REQUEST_TIMEOUT, ServerAddress
+from assistant_kit.indexes._remote import Held, Remote, RemoteIndex
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
@@ -48,14 +49,36 @@ _USUAL: Final = 50
 class QdrantIndex(RemoteIndex):
     """Passages in `collection` of the server of `client`; it is made on first use.
 
-    The client stays yours: it is not closed here, and its timeout bounds every request. Blocking calls run in
-    threads, so that event loops may share an index; a client in local mode is used by one thread at a time. Numbers
-    of deleted passages are exact as long as one object deletes at a time.
+    The client stays yours: it is not closed here, and its timeout bounds every request; in place of it a function may
+    make one on first use, which is closed with the index. Blocking calls run in threads, so that event loops may share
+    an index; a client in local mode is used by one thread at a time. Numbers of deleted passages are exact as long as
+    one object deletes at a time.
     """
 
-    def __init__(self, client: QdrantClient, collection: str = "assistant_kit") -> None:
-        super().__init__(_Collection(client, collection))
+    def __init__(self, client: QdrantClient | Callable[[], QdrantClient], collection: str = "assistant_kit") -> None:
+        super().__init__(_Collection(Held(client, QdrantClient.close), collection))
         self._name = collection
+
+    @classmethod
+    def from_address(cls, address: str) -> Self:
+        """Return the index of `qdrant://host:6333/collection`, by TLS with `qdrants://`; `:key@` may precede the host.
+
+        Raises UnknownStore, ConfigurationError.
+        """
+        at = ServerAddress.read(address, plain="qdrant", secure="qdrants")
+        port = 6333 if at.port is None else at.port
+
+        def make() -> QdrantClient:
+            return QdrantClient(
+                host=at.host,
+                port=port,
+                https=at.secure,
+                api_key=at.key,
+                timeout=REQUEST_TIMEOUT,
+                check_compatibility=False,
+            )
+
+        return cls(make, at.name) if at.name else cls(make)
 
     def __repr__(self) -> str:
         return f"QdrantIndex({self._name!r})"
@@ -66,10 +89,14 @@ class _Collection(Remote):
 
     foreign = (UnexpectedResponse, ApiException, QdrantException, OSError)
 
-    def __init__(self, client: QdrantClient, name: str) -> None:
-        super().__init__(f"Qdrant collection {name}")
-        self.client: QdrantClient = client
+    def __init__(self, held: Held[QdrantClient], name: str) -> None:
+        super().__init__(f"Qdrant collection {name}", held.close)
+        self._held = held
         self.name: str = name
+
+    @property
+    def client(self) -> QdrantClient:
+        return self._held.get()
 
     def of_owner(self, owner: str) -> OwnedIndex:
         return _OwnedQdrant(self, owner)
@@ -129,9 +156,12 @@ class _OwnedQdrant:
 
     def __init__(self, collection: _Collection, owner: str) -> None:
         self._all = collection
-        self._client = collection.client
         self._name = collection.name
         self._owner = owner
+
+    @property
+    def _client(self) -> QdrantClient:
+        return self._all.client
 
     async def put(self, passages: Sequence[Passage]) -> None:
         chosen = latest(passages)

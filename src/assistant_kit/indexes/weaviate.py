@@ -6,11 +6,12 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 from uuid import UUID, uuid5
 
 from assistant_kit.errors import MissingDependency, StoreError, StoreUnavailable
-from assistant_kit.indexes._remote import Remote, RemoteIndex
+from assistant_kit.indexes._addresses import REQUEST_TIMEOUT, ServerAddress
+from assistant_kit.indexes._remote import Held, Remote, RemoteIndex
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
@@ -26,7 +27,7 @@ from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
 
 try:
-    from weaviate import WeaviateClient
+    from weaviate import WeaviateClient, connect_to_custom
     from weaviate.classes.config import (
         Configure,
         DataType,
@@ -36,6 +37,7 @@ try:
         VectorDistances,
     )
     from weaviate.classes.data import DataObject
+    from weaviate.classes.init import AdditionalConfig, Auth, Timeout
     from weaviate.classes.query import Filter, MetadataQuery
     from weaviate.collections import Collection
     from weaviate.exceptions import (
@@ -44,6 +46,7 @@ try:
         WeaviateClosedClientError,
         WeaviateConnectionError,
         WeaviateQueryError,
+        WeaviateStartUpError,
         WeaviateTimeoutError,
     )
 except ImportError as _missing:
@@ -53,6 +56,10 @@ T = TypeVar("T")
 _Objects: TypeAlias = Collection[Any, Any]
 _Condition: TypeAlias = Any  # its class has no public name
 
+_AWAY: Final = (
+    *(WeaviateConnectionError, WeaviateStartUpError, WeaviateTimeoutError, WeaviateClosedClientError),
+    OSError,
+)
 _NAMES: Final = UUID("1f5fd0f0-6f0b-4f0e-8f59-0d3f2a0c1b7e")
 _VECTOR: Final = "vector"
 _SPACE: Final = "assistant_kit"
@@ -67,14 +74,36 @@ _BATCH: Final = 500
 class WeaviateIndex(RemoteIndex):
     """Passages in `collection` of the server of `client`, which is connected; the collection is made on first use.
 
-    The client stays yours: it is not closed here, and its timeouts bound every request. Blocking calls run in
-    threads, one at a time, so that event loops may share an index; `owners` asks every tenant. See
-    docs/search-servers.md for what Weaviate does not promise.
+    The client stays yours: it is not closed here, and its timeouts bound every request; in place of it a function may
+    connect one on first use, which is closed with the index. Blocking calls run in threads, one at a time, so that
+    event loops may share an index; `owners` asks every tenant. See docs/search-servers.md for what Weaviate does not
+    promise.
     """
 
-    def __init__(self, client: WeaviateClient, collection: str = "AssistantKit") -> None:
-        super().__init__(_Everything(client, collection))
+    def __init__(self, client: WeaviateClient | Callable[[], WeaviateClient], collection: str = "AssistantKit") -> None:
+        super().__init__(_Everything(Held(client, WeaviateClient.close), collection))
         self._name = collection
+
+    @classmethod
+    def from_address(cls, address: str) -> Self:
+        """Return the index of `weaviate://host:8080/Collection?grpc_port=50051`, by TLS with `weaviates://` (443).
+
+        `:key@` may precede the host. Raises UnknownStore, ConfigurationError.
+        """
+        at = ServerAddress.read(address, plain="weaviate", secure="weaviates", options=("grpc_port",))
+        make = partial(
+            connect_to_custom,
+            http_host=at.host,
+            http_port=at.port or (443 if at.secure else 8080),
+            http_secure=at.secure,
+            grpc_host=at.host,
+            grpc_port=at.number("grpc_port", 50051),
+            grpc_secure=at.secure,
+            auth_credentials=None if at.key is None else Auth.api_key(at.key),
+            additional_config=AdditionalConfig(timeout=Timeout(query=REQUEST_TIMEOUT, insert=REQUEST_TIMEOUT)),
+            skip_init_checks=True,
+        )
+        return cls(make, at.name) if at.name else cls(make)
 
     def __repr__(self) -> str:
         return f"WeaviateIndex({self._name!r})"
@@ -85,16 +114,20 @@ class _Everything(Remote):
 
     foreign = (WeaviateBaseError, OSError)
 
-    def __init__(self, client: WeaviateClient, name: str) -> None:
-        super().__init__(f"Weaviate collection {name}")
-        self.client: WeaviateClient = client
+    def __init__(self, held: Held[WeaviateClient], name: str) -> None:
+        super().__init__(f"Weaviate collection {name}", held.close)
+        self._held = held
         self.name: str = name
+
+    @property
+    def client(self) -> WeaviateClient:
+        return self._held.get()
 
     def of_owner(self, owner: str) -> OwnedIndex:
         return _OwnedWeaviate(self, owner)
 
     def meaning(self, error: Exception) -> StoreError:
-        if isinstance(error, (WeaviateConnectionError, WeaviateTimeoutError, WeaviateClosedClientError, OSError)):
+        if isinstance(error, _AWAY):
             return StoreUnavailable(f"{self.place} cannot be reached: {error!r}")
         return StoreError(f"{self.place}: {error!r}")
 

@@ -60,7 +60,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationInfo:
-    """What a list of conversations shows. Times are the store's, in seconds since 1970."""
+    """What a list of conversations shows. Times are the store's, in seconds since 1970.
+
+    `records` is their number: in a conversation that has none, nothing was said yet.
+    """
 
     conversation: str
     records: int
@@ -143,6 +146,10 @@ class UserStore(Protocol):
 
     async def locate(self, conversation: str, record_id: str) -> int | None:
         """Return the seq of a record by its id; None when there is none."""
+        ...
+
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation, by one look at it. Raises ConversationNotFound, InputError."""
         ...
 
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace as with_other
 from typing import Any
 
-from assistant_kit.json_masking import Replace, replaced_in_json_text
+from assistant_kit.json_masking import Replace, replaced_in_json_lines, replaced_in_json_text
 from assistant_kit.messages import (
     AssistantMessage,
     DeveloperMessage,
@@ -60,13 +60,14 @@ def replaced_result(result: Result[Any], replace: Replace, *, plain: bool) -> Re
 
 def replaced_turn(turn: HistoryTurn, replace: Replace) -> HistoryTurn:
     """Return a turn with its texts replaced."""
-    return with_other(
+    told = with_other(
         turn,
         content=replaced_parts(turn.content, replace),
         text=replace(turn.text),
-        tool_calls=tuple(replaced_call(call, replace) for call in turn.tool_calls),
         reason=replace(turn.reason),
+        steps=tuple(with_other(step, text=replace(step.text)) for step in turn.steps),
     )
+    return told.with_calls([replaced_call(call, replace) for call in turn.tool_calls])
 
 
 def replaced_call(call: CallResult, replace: Replace) -> CallResult:
@@ -82,7 +83,7 @@ def replaced_call(call: CallResult, replace: Replace) -> CallResult:
 
 def _part(part: Part, replace: Replace) -> Part:
     if isinstance(part, Text):
-        return with_other(part, text=replace(part.text))
+        return with_other(part, text=replaced_in_json_lines(part.text, replace))
     if isinstance(part, Image):
         return with_other(part, url=_maybe(part.url, replace))
     text = _text_in(part)

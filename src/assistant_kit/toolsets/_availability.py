@@ -151,6 +151,11 @@ class Availability(Generic[T]):
         self.standing = after_end(self.standing, reason, lasted=lasted, served=served, now=now, chance=self._chance())
         self._value = None
 
+    def failed(self, reason: str) -> None:
+        """Take note that the server is not there, as after an attempt that has failed."""
+        self.standing = after_failure(self.standing, reason, now=anyio.current_time(), chance=self._chance())
+        self._value = None
+
     def forget(self) -> None:
         """Reach the server anew at the next need; nothing is held against it."""
         self._value = None

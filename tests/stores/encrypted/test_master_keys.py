@@ -47,6 +47,7 @@ async def test_keys_are_read_from_a_file_and_from_the_environment(
     by_file, by_environment = MasterKeys.from_file(tmp_path / "keys"), MasterKeys.from_environment()
 
     wrapped = await by_file.wrap(DATA_KEY, context="c")
+    assert await MasterKeys.from_text(text).unwrap(wrapped, context="c") == DATA_KEY
     assert await by_environment.unwrap(wrapped, context="c") == DATA_KEY
     assert repr(by_file) == "MasterKeys(2026-11, 2026-05)"
 
@@ -61,8 +62,9 @@ def test_keys_that_cannot_be_read_are_refused(text: str, tmp_path: Path, monkeyp
     (tmp_path / "keys").write_text(text)
     monkeypatch.setenv("KEYS", text)
 
-    with pytest.raises(ConfigurationError):
-        MasterKeys.from_file(tmp_path / "keys")
+    for read in (lambda: MasterKeys.from_file(tmp_path / "keys"), lambda: MasterKeys.from_text(text)):
+        with pytest.raises(ConfigurationError):
+            read()
     with pytest.raises(ConfigurationError) as caught:
         MasterKeys.from_environment("KEYS")
     assert GOOD not in str(caught.value)

@@ -6,6 +6,7 @@ import pytest
 from assistant_kit.protocols.store import Append, Lease, NewRecord, UserStore
 from assistant_kit.stores.postgres import PostgresStore
 from assistant_kit.stores.postgres.migrations import written
+from assistant_kit.stores.postgres.statements import Statements
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +38,22 @@ def pages(url: str, schema: str, lease: Lease, seq: int) -> dict[str, int]:
                 found[name] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
                 connection.rollback()
     return found
+
+
+async def test_one_conversation_is_looked_up_by_its_key(store: PostgresStore, postgres_url: str, schema: str) -> None:
+    for n in range(100):
+        await store.for_user("u").claim(f"c{n}", owner="w", ttl=600)
+    question = Statements(schema)["info"].decode().replace("%s", "'{}'").format("u", "c7")
+
+    # A table of few pages would be read whole, whatever index there is.
+    with psycopg.connect(postgres_url, options="-c enable_seqscan=off") as connection:
+        connection.execute(written("ANALYZE assistant_kit.conversations", schema).encode())
+        row = connection.execute(f"EXPLAIN (FORMAT JSON) {question}".encode()).fetchone()
+
+    assert row
+    plan = row[0][0]["Plan"]
+    assert (plan["Node Type"], plan["Index Name"]) == ("Index Scan", "conversations_pkey")
+    assert "Filter" not in plan
 
 
 async def grow(user: UserStore, lease: Lease, seq: int, to: int) -> None:

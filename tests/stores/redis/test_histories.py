@@ -166,6 +166,14 @@ class Histories(RuleBasedStateMachine):
     def locate(self, user: str, name: str, record_id: str) -> None:
         self.same(user, "locate", name, record_id)
 
+    @rule(user=users, name=names)
+    def info(self, user: str, name: str) -> None:
+        one, two = self.both(user, lambda _, mine: self.outcome(mine.info, name))
+        if one[0] == "returned":
+            assert len({(info.conversation, info.records, info.state, info.title) for _, info in (one, two)}) == 1
+            one, two = one[:1], two[:1]
+        assert one == two
+
     @rule(user=users)
     def list_conversations(self, user: str) -> None:
         one, two = self.both(user, lambda _, mine: self.outcome(mine.conversations))

@@ -199,19 +199,14 @@ class JSONUserStore:
         kept = await self._change(lambda file: file["conversations"].get(conversation))
         return ids(kept).get(record_id) if kept else None
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        check_name(conversation)
+        return info(conversation, await self._change(lambda file: get(file, conversation)))
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         conversations = await self._change(lambda file: file["conversations"])
         infos = [
-            ConversationInfo(
-                conversation=name,
-                records=len(kept["records"]),
-                state=kept["state"],
-                created_at=kept["created_at"],
-                updated_at=kept["updated_at"],
-                title=kept["title"],
-            )
-            for name, kept in conversations.items()
-            if before is None or kept["updated_at"] < before
+            info(name, kept) for name, kept in conversations.items() if before is None or kept["updated_at"] < before
         ]
         return sorted(infos, key=lambda info: -info.updated_at)[: max(0, limit)]
 
@@ -315,6 +310,17 @@ def give_up(kept: Json) -> None:
 
 def ids(kept: Json) -> dict[str, int]:
     return {row["record_id"]: row["seq"] for row in kept["records"]}
+
+
+def info(name: str, kept: Json) -> ConversationInfo:
+    return ConversationInfo(
+        conversation=name,
+        records=len(kept["records"]),
+        state=kept["state"],
+        created_at=kept["created_at"],
+        updated_at=kept["updated_at"],
+        title=kept["title"],
+    )
 
 
 def record(row: Json) -> Record:

@@ -18,6 +18,7 @@ from assistant_kit.toolsets.mcp.targets import WebTransport
 from tests.services.processes import free_port
 from tests.toolsets.mcp.servers.control import HERE, alive, ask, kill, until, until_gone
 from tests.toolsets.mcp.servers.fault_desk import Desk, fault_desk
+from tests.toolsets.mcp.servers.http_pages import http_pages
 from tests.toolsets.mcp.servers.tool_server import make_server
 
 pytestmark = pytest.mark.anyio
@@ -281,3 +282,59 @@ def test_no_more_than_a_few_notes_are_kept() -> None:
         await anyio.lowlevel.checkpoint()
 
     anyio.run(scene)
+
+
+GONE = (503, "text/plain", "")
+
+
+async def test_an_optional_server_that_fails_a_call_has_no_tools_until_it_is_back() -> None:
+    with http_pages() as endpoint, anyio.fail_after(20):
+        async with MCPServer(endpoint.url, required=False) as server:
+            assert (await server.check()).available
+            endpoint.page = GONE
+            with pytest.raises(ToolError):
+                await ask(server, "echo")
+            assert (await server.tools_for(None)).unavailable
+            assert not (await server.check()).available
+            endpoint.page = None
+            while not (await server.tools_for(None)).tools:  # noqa: ASYNC110  (as runs come)
+                await anyio.sleep(0.05)
+            assert (await server.check()).available
+        assert not (await server.check()).available
+
+
+async def test_a_server_that_one_user_finds_gone_is_down_for_the_health_of_the_application() -> None:
+    with http_pages() as endpoint, anyio.fail_after(20):
+        async with MCPServer(endpoint.url, headers=lambda user: {"x-user": str(user)}, required=False) as server:
+            for user in ("ann", "bob", "carl"):
+                assert (await server.tools_for(user)).tools
+            await ask(server, "echo")
+            endpoint.page = GONE
+            assert (server.health().available, server.health().connections) == (True, 4)
+            assert not (await server.check("u1")).available
+            assert (server.health().available, server.health().connections) == (False, 0)
+            endpoint.page = None
+            for user in ("ann", "bob"):
+                while not (await server.check(user)).available:  # noqa: ASYNC110  (as runs come)
+                    await anyio.sleep(0.05)
+            assert (server.health().available, server.health().connections) == (True, 2)
+
+
+async def test_a_connection_that_a_call_waits_on_outlives_a_look_that_fails() -> None:
+    with http_pages() as endpoint, anyio.fail_after(20):
+        async with MCPServer(endpoint.url, required=False) as server, anyio.create_task_group() as tasks:
+            endpoint.fault = "hang"
+            tasks.start_soon(_fails, server)
+            while not endpoint.calls:  # noqa: ASYNC110  (no event comes from there)
+                await anyio.sleep(0.005)
+            endpoint.page = GONE
+            assert not (await server.check()).available
+            assert server.health().connections == 1
+            endpoint.page = None
+            assert (await server.check()).available
+            endpoint.cancelled.set()
+
+
+async def _fails(server: MCPServer) -> None:
+    with pytest.raises(OutcomeUnknown):
+        await ask(server, "echo")

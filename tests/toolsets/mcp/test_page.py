@@ -1,6 +1,7 @@
 """The code that docs/mcp.md shows."""
 
 import json
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from assistant_kit.protocols.toolset import ToolContext
 from assistant_kit.tool_spec import keyed
 from assistant_kit.toolsets.mcp.server import MCPServer
 from tests.services.processes import free_port
+from tests.toolsets.certificates import Authority
 from tests.toolsets.mcp.servers.control import ask, command, context
 from tests.toolsets.mcp.servers.fault_desk import fault_desk
 from tests.toolsets.mcp.servers.task_desk import task_desk
@@ -58,6 +60,22 @@ async def test_effects_are_declared() -> None:
         specs = {spec.name: spec for spec in await server.tools()}
     assert (specs["weather"].effect, specs["add"].effect, specs["refuse"].effect) == ("read", keyed(86_400), "once")
     assert specs["die"].needs_approval
+
+
+def test_a_certificate_is_shown(tmp_path: Path) -> None:
+    Authority(tmp_path).caller()
+    authority, certificate = tmp_path / "ca.pem", tmp_path / "caller.pem"
+
+    # --8<-- [start:tls]
+    def tls() -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=authority)
+        context.load_cert_chain(certificate)
+        return context
+
+    server = MCPServer("https://tools.internal/mcp", verify=tls)
+    # --8<-- [end:tls]
+    assert tls().cert_store_stats()["x509_ca"] == 1
+    assert server.name == "tools.internal"
 
 
 async def test_tools_are_pinned(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """A search index in a Postgres database, shared by the processes of any number of machines."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Self
 
-from assistant_kit.errors import ConfigurationError
+from assistant_kit.errors import ConfigurationError, UnknownStore
 from assistant_kit.indexes._rules import Space, check_deletable, check_limit, check_owner, known, latest
 from assistant_kit.indexes.postgres import migrations, table
 from assistant_kit.indexes.postgres.lanes import Lanes
@@ -13,6 +13,7 @@ from assistant_kit.indexes.postgres.table import Fits, among, fitting
 from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
 
+_SCHEMES: Final = ("postgresql:", "postgres:")
 _LEAST: Final = 2  # connections: one to write, one to read
 
 _ITERATIVE: Final = "-c hnsw.iterative_scan=strict_order -c hnsw.ef_search=100"
@@ -51,6 +52,13 @@ class PostgresIndex:
 
     def __repr__(self) -> str:
         return f"PostgresIndex({self._place.server.place!r}, schema={self._place.manner.schema!r})"
+
+    @classmethod
+    def from_address(cls, address: str) -> Self:
+        """Return an index for `postgresql://user:password@host:port/database`. Raises ConfigurationError."""
+        if not address.startswith(_SCHEMES):
+            raise UnknownStore(address, _SCHEMES)
+        return cls(address)
 
     @staticmethod
     def sql(schema: str = "assistant_kit_index", *, after: int = 0) -> str:

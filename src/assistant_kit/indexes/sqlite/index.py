@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Sequence
+from typing import Final, Self
+from urllib.parse import unquote
 
-from assistant_kit.errors import ConfigurationError, StoreBusy
+from assistant_kit.errors import ConfigurationError, StoreBusy, UnknownStore
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
@@ -22,6 +24,8 @@ from assistant_kit.indexes.sqlite.keywords import keywords
 from assistant_kit.indexes.sqlite.schema import Setup, Synchronous
 from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
+
+_SCHEME: Final = "sqlite:///"
 
 
 class SQLiteIndex:
@@ -43,6 +47,21 @@ class SQLiteIndex:
             )
         self._file = IndexFile(name, Setup(synchronous=synchronous, busy_timeout=busy_timeout))
         self._opened = Space()
+
+    @classmethod
+    def from_address(cls, address: str) -> Self:
+        """Return an index for `sqlite:///relative.db` or `sqlite:////absolute/path.db`. Raises ConfigurationError.
+
+        `%20` and its like stand for the characters they encode.
+        """
+        if not address.startswith(_SCHEME):
+            raise UnknownStore(address, [_SCHEME])
+        path = address.removeprefix(_SCHEME)
+        if "?" in path:
+            raise ConfigurationError(
+                f"{address!r} has options: give them as SQLiteIndex(path, synchronous=…); a '?' in a path is '%3F'"
+            )
+        return cls(unquote(path))
 
     @property
     def opened(self) -> Space:

@@ -33,10 +33,15 @@ class MasterKeys:
         return f"MasterKeys({', '.join(self._aeads)})"
 
     @classmethod
+    def from_text(cls, text: str, *, place: str = "the text") -> Self:
+        """Read the keys from a text; messages name its `place` and show nothing of it. Raises ConfigurationError."""
+        return cls(_parsed(text, place))
+
+    @classmethod
     def from_environment(cls, variable: str = "ASSISTANT_KIT_MASTER_KEYS") -> Self:
         """Read the keys from an environment variable. Raises ConfigurationError."""
         text = os.environ.get(variable, "")
-        return cls(_parsed(text, f"the environment variable {variable}"))
+        return cls.from_text(text, place=f"the environment variable {variable}")
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -45,7 +50,7 @@ class MasterKeys:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"the master keys in {os.fspath(path)!r} cannot be read: {error}") from error
-        return cls(_parsed(text, f"the file {os.fspath(path)!r}"))
+        return cls.from_text(text, place=f"the file {os.fspath(path)!r}")
 
     @staticmethod
     def generate(name: str) -> str:

@@ -214,6 +214,11 @@ class _UserStore:
         _check(conversation)
         return await self.kept.locate(conversation, record_id)
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation. Raises ConversationNotFound, DecryptionFailed, InputError."""
+        _check(conversation)
+        return await self._with_title(await self.kept.info(conversation))
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations, the last changed first. Raises DecryptionFailed."""
         infos = await self.kept.conversations(limit=limit + 1, before=before)

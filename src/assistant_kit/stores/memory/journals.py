@@ -8,7 +8,7 @@ from typing import Any
 from assistant_kit import audit_chain
 from assistant_kit.audit_chain import AuditLink, AuditNote
 from assistant_kit.errors import ConversationConflict, ConversationNotFound, LeaseLost
-from assistant_kit.protocols.store import Append, Lease, NewRecord, Record, TurnState
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, TurnState
 from assistant_kit.stores._rules import Clock, chained, name_of_erased, noted
 from assistant_kit.stores.memory.turnstile import Turnstile
 
@@ -31,6 +31,17 @@ class Conversation:
     forked_from: tuple[str, int] | None = None
     records: list[Record] = field(default_factory=list[Record])
     seq_of: dict[str, int] = field(default_factory=dict[str, int])
+
+    def info(self, name: str) -> ConversationInfo:
+        """Return what lists show of it."""
+        return ConversationInfo(
+            conversation=name,
+            records=len(self.records),
+            state=self.state,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            title=self.title,
+        )
 
     def held_for(self, now: float) -> float:
         """Return for how many seconds somebody still holds the conversation: 0 or less when nobody does."""

@@ -176,18 +176,17 @@ class _UserStore:
             found = self._find(conversation)
             return None if found is None else found.seq_of.get(record_id)
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation. Raises ConversationNotFound, InputError."""
+        check_name("conversation", conversation)
+        with self._journals.lock:
+            return self._journals.get(self._user, conversation).info(conversation)
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations, the last changed first."""
         with self._journals.lock:
             infos = [
-                ConversationInfo(
-                    conversation=name,
-                    records=len(found.records),
-                    state=found.state,
-                    created_at=found.created_at,
-                    updated_at=found.updated_at,
-                    title=found.title,
-                )
+                found.info(name)
                 for name, found in self._journals.users.get(self._user, {}).items()
                 if before is None or found.updated_at < before
             ]

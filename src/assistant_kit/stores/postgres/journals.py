@@ -1,4 +1,4 @@
-"""The journals of one user in Postgres: each operation is one call of a function there."""
+"""The journals of one user in Postgres: each operation is one statement, nearly always the call of a function there."""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ from assistant_kit.errors import (
     LeaseLost,
 )
 from assistant_kit.postgres_session import Session
-from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record
+from assistant_kit.protocols.store import Append, ConversationInfo, Lease, NewRecord, Record, TurnState
 from assistant_kit.stores._rules import (
     begun,
     check_append,
@@ -147,6 +147,14 @@ class PostgresJournals:
         ((seq,),) = await self._database.read("locate", self._user, conversation, record_id)
         return seq
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation. Raises ConversationNotFound, InputError."""
+        check_name("conversation", conversation)
+        found = await self._database.read("info", self._user, conversation)
+        if not found:
+            raise ConversationNotFound(conversation)
+        return _info(*found[0])
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations, the last changed first.
 
@@ -155,17 +163,7 @@ class PostgresJournals:
         found = await self._database.read(
             "list", self._user, math.inf if before is None else before, max(0, integer(limit))
         )
-        return tuple(
-            ConversationInfo(
-                conversation=conversation,
-                records=records,
-                state=state,
-                created_at=created_at,
-                updated_at=updated_at,
-                title=title,
-            )
-            for conversation, records, state, created_at, updated_at, title in found
-        )
+        return tuple(_info(*row) for row in found)
 
     async def rename(self, conversation: str, title: str) -> None:
         """Set the title; the order of the list stays. Raises ConversationNotFound, InputError."""
@@ -278,6 +276,19 @@ def _values(write: Append) -> tuple[Any, ...]:
         write.state,
         write.open_turn,
         write.release,
+    )
+
+
+def _info(
+    conversation: str, records: int, state: TurnState, created_at: float, updated_at: float, title: str
+) -> ConversationInfo:
+    return ConversationInfo(
+        conversation=conversation,
+        records=records,
+        state=state,
+        created_at=created_at,
+        updated_at=updated_at,
+        title=title,
     )
 
 

@@ -1,4 +1,4 @@
-"""The calls of our functions, as statements with the name of the schema in them."""
+"""The calls of our functions, and a question without one, as statements with the name of the schema in them."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -39,12 +39,21 @@ _FUNCTIONS: Final = {
 }
 """What each answers, and the types of what it takes."""
 
+_QUESTIONS: Final = {
+    "info": """
+        SELECT conversation, seq, state, created_at, updated_at, title FROM assistant_kit.conversations
+        WHERE user_name = %s::text AND conversation = %s::text
+    """,
+}
+"""What is asked of a table as it stands: a function would be a new version of the schema, which has to be installed."""
+
 
 class Statements:
-    """What is sent to the functions of one schema."""
+    """What is sent to one schema."""
 
     def __init__(self, schema: str) -> None:
-        self._statements = {function: written(_calling(function), schema).encode() for function in _FUNCTIONS}
+        calls = {function: _calling(function) for function in _FUNCTIONS}
+        self._statements = {name: written(text, schema).encode() for name, text in (calls | _QUESTIONS).items()}
 
     def __getitem__(self, function: str) -> bytes:
         """Return the statement that calls a function."""

@@ -173,6 +173,10 @@ class _UserStore:
         """Return the seq of a record by its id; None when there is none. Raises InputError."""
         return await self.kept.locate(conversation, record_id)
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation. Raises ConversationNotFound, InputError."""
+        return await self.kept.info(conversation)
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations, the last changed first."""
         return await self.kept.conversations(limit=limit, before=before)

@@ -109,17 +109,22 @@ def place(reply: Reply, conversation: str) -> int | None:
 
 def infos(reply: Reply) -> tuple[ConversationInfo, ...]:
     """Return what a list of conversations shows."""
-    fields = reply[1:]
-    return tuple(
-        ConversationInfo(
-            conversation=unescaped(name.decode()),
-            records=int(seq),
-            state=_state(state),
-            created_at=_seconds(created),
-            updated_at=_seconds(updated),
-            title=title.decode(),
-        )
-        for name, seq, state, created, updated, title in zip(*[iter(fields)] * _FIELDS, strict=True)
+    return tuple(_info(*fields) for fields in zip(*[iter(reply[1:])] * _FIELDS, strict=True))
+
+
+def info(reply: Reply, conversation: str) -> ConversationInfo:
+    """Return what lists show of one conversation. Raises ConversationNotFound."""
+    return _info(*done(reply, conversation))
+
+
+def _info(name: bytes, seq: bytes, state: bytes, created: bytes, updated: bytes, title: bytes) -> ConversationInfo:
+    return ConversationInfo(
+        conversation=unescaped(name.decode()),
+        records=int(seq),
+        state=_state(state),
+        created_at=_seconds(created),
+        updated_at=_seconds(updated),
+        title=title.decode(),
     )
 
 

@@ -86,6 +86,10 @@ class Questions:
         """Return the seq of a record."""
         return self._about(conversation, "locate", record_id)
 
+    def info(self, conversation: str) -> Question:
+        """Return what lists show of a conversation."""
+        return self._about(conversation, "info")
+
     def conversations(self, *, limit: int, before: float | None) -> Question:
         """Return conversations, the last changed first."""
         newest = "+inf" if before is None else f"({before * 1e6:.0f}"

@@ -12,10 +12,11 @@ VERSION: Final = 1
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "append": ("audit", "lineage", "states", "write"),
     "claim": ("audit", "lineage", "users", "states", "write"),
-    "conversations": (),
+    "conversations": ("shown",),
     "delete": ("audit", "segments", "users", "states"),
     "erase": ("audit", "segments", "users"),
     "fork": ("audit", "lineage", "segments", "states"),
+    "info": ("shown",),
     "locate": ("lineage",),
     "log": ("audit",),
     "names": ("users",),

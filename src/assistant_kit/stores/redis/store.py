@@ -201,6 +201,13 @@ class _UserStore:
         question = self._questions.locate(conversation, record_id)
         return await self._client.read(question, partial(answers.place, conversation=conversation))
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation. Raises ConversationNotFound, InputError."""
+        check_name("conversation", conversation)
+        return await self._client.read(
+            self._questions.info(conversation), partial(answers.info, conversation=conversation)
+        )
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations, the last changed first."""
         question = self._questions.conversations(limit=_within(limit), before=before)

@@ -27,10 +27,11 @@ _READ_PIECE: Final = """
     WHERE place > ? AND place < ? ORDER BY place DESC LIMIT ?
 """
 _STANDING: Final = "SELECT segment, base FROM conversations WHERE user = ? AND conversation = ?"
-_LIST: Final = """
-    SELECT conversation, seq, state, created_at, updated_at, title FROM conversations
-    WHERE user = ? AND updated_at < ? ORDER BY updated_at DESC LIMIT ?
-"""
+_SHOWN: Final = (
+    "SELECT conversation, seq, state, created_at, updated_at, title FROM conversations WHERE user = ? AND {}"
+)
+_LIST: Final = _SHOWN.format("updated_at < ? ORDER BY updated_at DESC LIMIT ?")
+_INFO: Final = _SHOWN.format("conversation = ?")
 _FREE: Final = """
     SELECT user, conversation, state, updated_at FROM conversations
     WHERE state = ? AND (lease_owner IS NULL OR lease_until <= ?) {} ORDER BY updated_at LIMIT ?
@@ -128,16 +129,22 @@ def locate(connection: sqlite3.Connection, key: Key, record_id: str) -> int | No
 def conversations(connection: sqlite3.Connection, user: str, limit: int, before: float) -> tuple[ConversationInfo, ...]:
     """Return conversations that changed before a time, the last changed first."""
     rows = connection.execute(_LIST, (user, before, min(max(0, limit), MAX_SEQ)))
-    return tuple(
-        ConversationInfo(
-            conversation=conversation,
-            records=seq,
-            state=state,
-            created_at=created_at,
-            updated_at=updated_at,
-            title=title,
-        )
-        for conversation, seq, state, created_at, updated_at, title in rows
+    return tuple(_info(*row) for row in rows)
+
+
+def info(connection: sqlite3.Connection, key: Key) -> ConversationInfo:
+    """Return what lists show of one conversation. Raises ConversationNotFound."""
+    row = connection.execute(_INFO, key).fetchone()
+    if row is None:
+        raise ConversationNotFound(key[1])
+    return _info(*row)
+
+
+def _info(
+    conversation: str, seq: int, state: TurnState, created_at: float, updated_at: float, title: str
+) -> ConversationInfo:
+    return ConversationInfo(
+        conversation=conversation, records=seq, state=state, created_at=created_at, updated_at=updated_at, title=title
     )
 
 

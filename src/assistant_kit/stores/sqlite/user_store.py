@@ -112,6 +112,12 @@ class SQLiteUserStore:
         key = (self._user, conversation)
         return await self._file.read(lambda connection: reading.locate(connection, key, record_id))
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of one conversation. Raises ConversationNotFound, InputError."""
+        check_name("conversation", conversation)
+        key = (self._user, conversation)
+        return await self._file.read(lambda connection: reading.info(connection, key))
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations, the last changed first."""
         user, end = self._user, math.inf if before is None else before

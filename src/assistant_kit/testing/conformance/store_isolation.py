@@ -30,6 +30,9 @@ class StoreIsolation(StoreWorkbench):
             await bob.read("c")
         with pytest.raises(ConversationNotFound):
             await bob.delete("c")
+        with pytest.raises(ConversationNotFound) as caught:
+            await bob.info("c")
+        assert caught.value.conversation == "c"
         assert await bob.locate("c", "r1") is None
         assert list(await bob.conversations()) == []
 
@@ -82,6 +85,7 @@ class StoreIsolation(StoreWorkbench):
             listed = {info.conversation: info.records for info in await user.conversations()}
             assert listed == dict.fromkeys(LIKE_NAMES, count)
             for name in LIKE_NAMES:
+                assert (await user.info(name)).conversation == name
                 assert ids(await user.read(name)) == [f"{name[:9]}{n}" for n in range(count)]
 
     @pytest.mark.parametrize("name", BAD_NAMES, ids=["none", "long", "nul", "surrogate"])
@@ -104,6 +108,8 @@ class StoreIsolation(StoreWorkbench):
 
         with pytest.raises(InputError):
             await alice.read(name)
+        with pytest.raises(InputError):
+            await alice.info(name)
         with pytest.raises(InputError):
             await alice.delete(name)
         with pytest.raises(InputError):
@@ -129,6 +135,8 @@ class StoreIsolation(StoreWorkbench):
             await alice.read("c1")
         with pytest.raises(ConversationNotFound):
             await alice.delete("c1")
+        with pytest.raises(ConversationNotFound):
+            await alice.info("c1")
         assert await alice.locate("c1", "r1") is None
         assert [info.conversation for info in await alice.conversations()] == ["c2"]
         assert ids(await alice.read("c2")) == ["r1"]

@@ -78,6 +78,33 @@ class StoreListing(StoreWorkbench):
 
         assert [info.title for info in await alice.conversations()] == [""]
 
+    async def test_one_conversation_is_shown_as_in_the_list(self, alice: UserStore) -> None:
+        lease = await filled(alice, 1, 2, conversation="c1")
+        await claimed(alice, "c2")
+        await alice.rename("c1", "a trip")
+        await alice.fork("c1", "c3", at=1)
+
+        for _ in range(2):
+            listed = {info.conversation: info for info in await alice.conversations()}
+            assert {name: await alice.info(name) for name in ("c1", "c2", "c3")} == listed
+            assert (listed["c1"].title, listed["c1"].state, listed["c1"].updated_at > 0) == ("a trip", "open", True)
+            await self.advance(0.001)
+            await alice.rewind(lease, to=1)
+            await alice.rename("c1", "another trip")
+            await alice.append(writing(lease, 1, new("a"), state="waiting"))
+            await alice.rename("c1", "a trip")
+            await alice.append(writing(lease, 2, state="open"))
+
+    async def test_a_conversation_in_which_nothing_was_said_has_no_records(self, alice: UserStore) -> None:
+        lease = await claimed(alice)
+        assert (await alice.info("c")).records == 0
+
+        await alice.append(writing(lease, 0, new("a"), new("b")))
+        assert (await alice.info("c")).records == 2
+
+        await alice.rewind(lease, to=0)
+        assert (await alice.info("c")).records == 0
+
     async def test_a_turn_to_finish_is_found_while_nobody_holds_it(self, store: Store, prefix: str) -> None:
         user = store.for_user(prefix)
         lease = await filled(user, 1)

@@ -210,6 +210,10 @@ class _FaultyUserStore:
         """Return the seq of a record."""
         return await self._faulty.reach(lambda: self._store.locate(conversation, record_id))
 
+    async def info(self, conversation: str) -> ConversationInfo:
+        """Return what lists show of a conversation."""
+        return await self._faulty.reach(lambda: self._store.info(conversation))
+
     async def conversations(self, *, limit: int = 100, before: float | None = None) -> Sequence[ConversationInfo]:
         """Return conversations."""
         return await self._faulty.reach(lambda: self._store.conversations(limit=limit, before=before))

@@ -17,6 +17,7 @@ from assistant_kit.protocols.toolset import Offering, ToolContext, ToolOutput, T
 from assistant_kit.tool_spec import Effect, ToolSpec
 from assistant_kit.toolsets._definitions import Terms, on_offer
 from assistant_kit.toolsets._pins import Pins, pin_file, pins_from
+from assistant_kit.toolsets._tls import Verify
 from assistant_kit.toolsets.http_tools.calling import Caller
 from assistant_kit.toolsets.http_tools.discovery import Discovery, Rhythm
 from assistant_kit.toolsets.http_tools.offers import Offer
@@ -34,7 +35,9 @@ class HTTPTools:
     of tools counts for `ttl`. `effects` and `needs_approval` go by the names of tools, `trust_annotations` believes the
     server's own hints at their effects, `prefix` stands before each name. `pins` are the definitions that were
     approved (see `pin`): only those tools are offered. Redirects are not followed.
-    `transport` carries the requests (default: the network); it may hand them to an ASGI application in this process.
+    `verify` is an `ssl.SSLContext` that holds a client's certificate or trusts authorities of your own, or a function
+    that makes one when this is entered. `transport` carries the requests in place of the network; it may hand them to
+    an ASGI application in this process.
     An assistant can do without a server that is not `required`: its tools are missing while it is down.
 
     Raises ConfigurationError when these do not fit each other.
@@ -48,6 +51,7 @@ class HTTPTools:
         headers: UserHeaders = None,
         auth: UserAuth = None,
         required: bool = True,
+        verify: Verify | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         connect_timeout: float = 30.0,
         call_timeout: float | None = None,
@@ -58,7 +62,9 @@ class HTTPTools:
         prefix: str = "",
         pins: Pins | Path | None = None,
     ) -> None:
-        self._wire = Wire(url, auth=auth, headers=headers, connect_timeout=connect_timeout, transport=transport)
+        self._wire = Wire(
+            url, auth=auth, headers=headers, connect_timeout=connect_timeout, transport=transport, verify=verify
+        )
         self.name: str = name or self._wire.place
         self._terms = Terms(
             origin=f"HTTP tools {self.name}",
@@ -83,7 +89,11 @@ class HTTPTools:
         """Read the tools. Raises ToolsetError, which says why, when that fails."""
         if self._wire.open:
             raise ToolsetError(self.name, "already entered: make another HTTPTools")
-        self._wire.start()
+        try:
+            self._wire.start()
+        except Exception as error:
+            problem = f"verify= of the application has failed: {type(error).__name__}"
+            raise ToolsetError(self.name, problem) from error
         try:
             if not self.deferred:
                 await self.tools_for(None)
@@ -142,11 +152,11 @@ class HTTPTools:
         known = [each.health() for each in self._lists.values()]
         return min(known, key=lambda each: each.available, default=ToolsetHealth(toolset=self.name, available=True))
 
-    async def check(self) -> ToolsetHealth:
-        """Ask the server how it is, by `GET /health`. Raises nothing: what fails is a state, too."""
+    async def check(self, user: str | None = None) -> ToolsetHealth:
+        """Ask the server how it is, by `GET /health`, with a user's credentials. Raises nothing: it is a state, too."""
         try:
             with anyio.fail_after(self._rhythm.timeout):
-                reply = await self._wire.get(HEALTH, user=None)
+                reply = await self._wire.get(HEALTH, user=user)
         except TimeoutError:
             return self._health("no answer")
         except (Unreachable, Broken) as error:

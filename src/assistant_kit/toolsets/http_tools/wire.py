@@ -9,6 +9,7 @@ import httpx2
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import JsonObject
+from assistant_kit.toolsets._tls import Verify, checked, context_of
 from assistant_kit.toolsets.http_tools.verdicts import Reply
 
 DISCOVER: Final = "mcp/discover"
@@ -54,9 +55,15 @@ class Wire:
         headers: UserHeaders,
         connect_timeout: float,
         transport: httpx2.AsyncBaseTransport | None,
+        verify: Verify | None,
     ) -> None:
         """Take the address; nothing is opened yet. Raises ConfigurationError when it is no http(s) URL."""
+        if verify is not None:
+            checked(verify, where="HTTPTools")
+            if transport is not None:
+                raise ConfigurationError("HTTPTools: transport= makes the connections, so give verify= to it")
         self._transport = transport
+        self._verify: Verify | None = verify
         self._url = _checked(url)
         self._auth = auth
         self._headers = headers
@@ -81,10 +88,14 @@ class Wire:
         return self._client is not None
 
     def start(self) -> None:
-        """Make the client; connections are made when they are needed."""
+        """Make the client; connections are made when they are needed. Raises what `verify` raises."""
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         self._client = httpx2.AsyncClient(
-            timeout=self._timeout, follow_redirects=False, limits=limits, transport=self._transport
+            timeout=self._timeout,
+            follow_redirects=False,
+            limits=limits,
+            transport=self._transport,
+            verify=context_of(self._verify),
         )
 
     async def aclose(self) -> None:

@@ -172,6 +172,8 @@ class Caller:
             return self._refusal(link, offer, error)
         if delivery.reconnect:
             link.close()
+        if delivery.unreached:
+            link.stale = True  # whether it is still there is asked before its tools are offered again
         if delivery.may_have_run:
             return _lost(offer, error)
         if delivery.reconnect:

@@ -18,6 +18,7 @@ from assistant_kit.toolsets._availability import Availability, CannotReach
 from assistant_kit.toolsets._definitions import Terms
 from assistant_kit.toolsets._own_task import OwnTask
 from assistant_kit.toolsets.mcp.client_side import MCPClient, callbacks
+from assistant_kit.toolsets.mcp.delivery import delivery_of
 from assistant_kit.toolsets.mcp.link import Endpoint, Link, Way
 from assistant_kit.toolsets.mcp.targets import Address
 from assistant_kit.toolsets.mcp.task_watch import Left
@@ -61,11 +62,13 @@ class Connection:
     """The connection of one user, made anew when it has ended; whoever comes meanwhile waits for the same attempt.
 
     `users` counts who uses it now, `used_at` is when the last of them left. `known` is the way that has worked.
+    `lost` tells that the server was not there any more when it was asked for its tools again.
     """
 
     def __init__(self, plan: Plan, user: str | None, known: dict[str, Way]) -> None:
         self.users: int = 0
         self.used_at: float = anyio.current_time()
+        self.lost: bool = False
         self.availability: Availability[Link] = Availability(plan.address.name, self._connect, context=plan.context)
         self._plan = plan
         self._user = user
@@ -100,6 +103,13 @@ class Connection:
         if link.stale:
             await self._refresh(link)
         return link
+
+    async def ask(self) -> None:
+        """See that the server is there, by reading its tools now. Raises ToolsetError."""
+        known = self.link
+        link = await self.get()
+        if link is known:
+            await self._refresh(link)
 
     async def offering(self) -> Offering:
         """Return the tools, or say why there are none; a server that is known to be down is not waited for."""
@@ -144,13 +154,16 @@ class Connection:
             link.close()
             raise
         self._known["way"] = link.way  # what has worked is not searched for again
+        self.lost = False
         return link
 
     def _endpoint(self) -> Endpoint:
         try:
             endpoint = self._plan.address.endpoint(self._user)
         except Exception as error:
-            raise CannotReach(f"headers= or auth= of the application has failed: {type(error).__name__}") from error
+            raise CannotReach(
+                f"headers=, auth= or verify= of the application has failed: {type(error).__name__}"
+            ) from error
         return endpoint.preferring(self._known.get("way"))
 
     async def _refresh(self, link: Link) -> None:
@@ -158,7 +171,12 @@ class Connection:
             with anyio.fail_after(self._plan.address.connect_timeout):
                 await link.refresh()
         except (MCPError, ValidationError, TimeoutError) as error:
-            raise ToolsetError(self.availability.name, f"cannot read the list of tools: {error}") from error
+            problem = f"cannot read the list of tools: {error}"
+            if _unreached(error) and self.users == 1:  # otherwise somebody waits for an answer over it
+                link.close()
+                self.availability.failed(problem)
+                self.lost = True
+            raise ToolsetError(self.availability.name, problem) from error
 
 
 class Connections:
@@ -198,6 +216,8 @@ class Connections:
         finally:
             connection.users -= 1
             connection.used_at = anyio.current_time()
+            if connection.lost:
+                self._close_others(connection)
             self._close_surplus()
 
     async def aclose(self) -> None:
@@ -220,6 +240,12 @@ class Connections:
             # One that is in use now is not idle before that time, either.
             await anyio.sleep(min(spare.values(), default=now + self._keeping.idle) - now)
 
+    def _close_others(self, lost: Connection) -> None:
+        """Close what nobody uses and seems open: it is to the same server, which is not there any more."""
+        for user, one in list(self._by_user.items()):
+            if one is not lost and one.link is not None and not one.users:
+                self._close(user)
+
     def _close_surplus(self) -> None:
         surplus = len(self._by_user) - self._keeping.most
         spare = [user for user, connection in self._by_user.items() if not connection.users]
@@ -235,6 +261,11 @@ class Connections:
             await connection.aclose()
         finally:
             del self._closing[connection]
+
+
+def _unreached(error: Exception) -> bool:
+    delivery = delivery_of(error) if isinstance(error, MCPError) else None
+    return isinstance(error, TimeoutError) or (delivery is not None and delivery.unreached)
 
 
 def _look_at(link: Link) -> None:

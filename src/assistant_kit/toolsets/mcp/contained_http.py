@@ -4,7 +4,9 @@ In SDK 2.3 an `httpx2.TransportError` cancels the task that called, and of a sta
 and the body are lost (reference/mcp.md, defects 1, 2 and 8). This client makes both an answer for the one caller.
 """
 
+import ssl
 from collections.abc import Collection, Mapping
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
@@ -14,6 +16,7 @@ from mcp.types import ErrorData, JSONRPCError
 
 from assistant_kit.errors import AssistantKitError
 from assistant_kit.toolsets._public_only import PublicOnly
+from assistant_kit.toolsets._tls import context_of
 from assistant_kit.toolsets.mcp.delivery import undelivered
 
 # Not bounded: the wait for an answer. A slow tool is bounded by the timeout of its call.
@@ -27,8 +30,9 @@ class ContainedClient(httpx2.AsyncClient):
     """An HTTP client whose POST requests always get a response, if need be one that it makes itself.
 
     Hosts that are not in `trusted`, which others have named (the authorization server of an MCP server, say), are
-    reached at public addresses only, unless `trusted` is None. A proxy of the environment looks up names itself: what
-    goes through it is not looked at.
+    reached at public addresses only, unless `trusted` is None, and `tls` is not for them: neither its authorities nor
+    its certificate. It is for `host`, the server's own, and for those in `trusted`. A proxy of the environment looks up
+    names itself: what goes through it is not looked at.
     """
 
     def __init__(
@@ -37,10 +41,16 @@ class ContainedClient(httpx2.AsyncClient):
         *,
         auth: httpx2.Auth | None = None,
         trusted: Collection[str] | None = None,
+        host: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(headers=headers, auth=auth, timeout=TIMEOUT)
+        usual = context_of()
+        tls = tls or usual
+        super().__init__(headers=headers, auth=auth, timeout=TIMEOUT, verify=tls)
         self._trusted = trusted
-        self._guard = PublicOnly()
+        self._host = host
+        self._own_guard = PublicOnly(partial(httpx2.AsyncHTTPTransport, verify=tls))
+        self._guard = PublicOnly(partial(httpx2.AsyncHTTPTransport, verify=usual))
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request; what fails comes back as a response that holds a JSON-RPC error."""
@@ -60,7 +70,7 @@ class ContainedClient(httpx2.AsyncClient):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._guard.aclose()
+        await self._close_guards()
         await super().aclose()
 
     async def __aexit__(
@@ -70,14 +80,19 @@ class ContainedClient(httpx2.AsyncClient):
         traceback: TracebackType | None = None,
     ) -> None:
         """Close all connections."""
-        await self._guard.aclose()
+        await self._close_guards()
         await super().__aexit__(exc_type, exc_value, traceback)
+
+    async def _close_guards(self) -> None:
+        await self._own_guard.aclose()
+        await self._guard.aclose()
 
     # Not public in httpx2, and the one place where it is known whether a request goes through a proxy.
     def _transport_for_url(self, url: httpx2.URL) -> httpx2.AsyncBaseTransport:
         found = super()._transport_for_url(url)
-        direct = found is self._transport
-        return self._guard if direct and self._trusted is not None and url.host not in self._trusted else found
+        if found is not self._transport or self._trusted is None or url.host in self._trusted:
+            return found
+        return self._own_guard if url.host == self._host else self._guard
 
 
 async def _with_reason(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:

@@ -5,6 +5,7 @@ knowledge travels in the `data` of that error.
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from mcp import MCPError
 from mcp.types import CONNECTION_CLOSED, PARSE_ERROR, REQUEST_TIMEOUT, ErrorData
@@ -23,6 +24,11 @@ class Delivery:
     may_have_run: bool
     reconnect: bool = False
     status: int | None = None
+
+    @property
+    def unreached(self) -> bool:
+        """Whether it looks as if the server were not there: no answer at all, or a status that says so."""
+        return self.status is None or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def undelivered(message: str, *, may_have_run: bool, reconnect: bool = False, status: int | None = None) -> ErrorData:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from assistant_kit.tool_spec import Effect, ToolSpec
 from assistant_kit.toolsets._availability import CannotReach
 from assistant_kit.toolsets._definitions import Terms, misspelt, not_as_approved
 from assistant_kit.toolsets._pins import Pins, pin_file, pins_from
+from assistant_kit.toolsets._tls import Verify
 from assistant_kit.toolsets.mcp.calling import Caller, Meta
 from assistant_kit.toolsets.mcp.client_side import MCPClient
 from assistant_kit.toolsets.mcp.connections import Connection, Connections, Keeping, Plan
@@ -33,7 +35,8 @@ class MCPServer:
 
     `target` is a command as a list of strings (one string never starts a process), an `http(s)://` URL, or a server
     object of the `mcp` SDK. `env` (beside the few variables that every process needs) and `cwd` go with a command;
-    `headers`, `auth`, `transport` and `allow_private` go with a URL: see the types of `targets`. Where `headers` or
+    `headers`, `auth`, `verify`, `transport` and `allow_private` go with a URL: see the types of `targets`; `verify` is
+    an `ssl.SSLContext` that holds a client's certificate or trusts authorities of your own. Where `headers` or
     `auth` is a function of the run's user, each user has a connection of their own; `max_connections` are kept, and
     one that is not used for `idle` is closed. Times are in seconds.
 
@@ -58,6 +61,7 @@ class MCPServer:
         cwd: str | Path | None = None,
         headers: Headers | None = None,
         auth: Auth | None = None,
+        verify: Verify | None = None,
         transport: WebTransport | None = None,
         allow_private: bool | None = None,
         required: bool = True,
@@ -76,7 +80,8 @@ class MCPServer:
         client: MCPClient | None = None,
     ) -> None:
         process = {"env": env, "cwd": cwd}
-        web = {"headers": headers, "auth": auth, "transport": transport, "allow_private": allow_private}
+        web = {"headers": headers, "auth": auth, "verify": verify}
+        web |= {"transport": transport, "allow_private": allow_private}
         self._address = address(target, name=name, connect_timeout=connect_timeout, process=process, web=web)
         self._terms = Terms(
             origin=f"MCP server {self._address.name}",
@@ -215,6 +220,15 @@ class MCPServer:
             notes=tuple(dict.fromkeys(note for one in kept for note in one.notes)),
             connections=open_now,
         )
+
+    async def check(self, user: str | None = None) -> ToolsetHealth:
+        """Ask the server how it is, by reading the tools of a user. Raises nothing: what fails is a state, too."""
+        try:
+            with self._use(user) as connection:
+                await connection.ask()
+        except ToolsetError as error:
+            return replace(self.health(), available=False, reason=str(error))
+        return replace(self.health(), available=True, reason="", retry_in=None)
 
     @contextmanager
     def _use(self, user: str | None) -> Generator[Connection]:

@@ -13,6 +13,7 @@ from mcp.server import MCPServer as SDKServer
 from mcp.server import Server
 
 from assistant_kit.errors import ConfigurationError
+from assistant_kit.toolsets._tls import Verify, checked, context_of
 from assistant_kit.toolsets.mcp.contained_http import ContainedClient
 from assistant_kit.toolsets.mcp.link import Endpoint, Opening, Way
 from assistant_kit.toolsets.mcp.sse import sse_streams
@@ -37,7 +38,8 @@ class Address:
     """Where a server is, as the application says it. `connect_timeout` is in seconds.
 
     `transport`: None tries streamable HTTP at a URL, and then the older one. `allow_private`: None lets the URL itself
-    lead anywhere, and hosts that others name to public addresses only; False holds the URL to that, too.
+    lead anywhere, and hosts that others name to public addresses only; False holds the URL to that, too. `verify` is
+    for the URL's own host, and with `allow_private=True` for all.
     """
 
     target: Target
@@ -48,6 +50,7 @@ class Address:
     auth: Auth | None = None
     transport: WebTransport | None = None
     allow_private: bool | None = None
+    verify: Verify | None = None
     connect_timeout: float = 30.0
 
     @property
@@ -69,7 +72,8 @@ class Address:
     def _web(self, url: str, user: str | None) -> Endpoint:
         headers = self.headers(user) if callable(self.headers) else self.headers
         auth = self.auth(user) if callable(self.auth) else self.auth
-        client = partial(ContainedClient, headers, auth=auth, trusted=self._trusted(url))
+        tls, host = context_of(self.verify), httpx2.URL(url).host
+        client = partial(ContainedClient, headers, auth=auth, trusted=self._trusted(host), host=host, tls=tls)
         http = Way(name="http", open=partial(_open_http, url, client), mode="auto")
         sse = Way(name="sse", open=partial(_open_sse, url, client), mode="legacy", after=_NO_POST)
         ways = {"http": (http,), "sse": (sse,), None: (http, sse)}
@@ -80,10 +84,10 @@ class Address:
             advice="look whether the server runs, and whether this is its MCP endpoint",
         )
 
-    def _trusted(self, url: str) -> tuple[str, ...] | None:
+    def _trusted(self, host: str) -> tuple[str, ...] | None:
         if self.allow_private:
             return None
-        return () if self.allow_private is False else (httpx2.URL(url).host,)
+        return () if self.allow_private is False else (host,)
 
     def _process(self, command: Sequence[str]) -> Endpoint:
         start = partial(_open_command, command, self.env, self.cwd)
@@ -120,6 +124,8 @@ def address(
             raise ConfigurationError(f"MCPServer {name}: {setting}= does not go with {what}: leave it out")
     if web["transport"] not in (None, "http", "sse"):
         raise ConfigurationError(f"MCPServer {name}: transport= is 'http' or 'sse', or left out")
+    if web["verify"] is not None:
+        checked(web["verify"], where=f"MCPServer {name}")
     return Address(target=target, name=name, connect_timeout=connect_timeout, **process, **web)
 
 

@@ -40,14 +40,17 @@ class GuardedServer(ThreadingHTTPServer):
     `gives` the scope that is given whatever was asked for. `faults` maps paths to
     what is answered there, `pages` to the body of a refusal, `redirects` to another place. `metadata` overrides fields
     of the authorization server's metadata (None leaves a field out), `protected` those of the server's, `registered`
-    those of a registration. `together`: calls are answered when so many wait.
+    those of a registration. `together`: calls are answered when so many wait. With `tls` it listens by that.
     """
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.lock = Lock()
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, Issued] = {}
@@ -75,7 +78,7 @@ class GuardedServer(ThreadingHTTPServer):
 
     @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     @property
     def url(self) -> str:
@@ -261,8 +264,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def guarded_server() -> Generator[GuardedServer]:
-    with GuardedServer() as server:
+def guarded_server(tls: ssl.SSLContext | None = None) -> Generator[GuardedServer]:
+    with GuardedServer(tls) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -1,6 +1,7 @@
 """The server of `faults` over HTTP, in a thread: streamable HTTP at /mcp, the older transport at /sse."""
 
 import json
+import ssl
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,12 +14,18 @@ from tests.toolsets.mcp.servers.faults import answer, done
 
 
 class Desk(ThreadingHTTPServer):
-    """`mode`: how it meets a new client. `endpoint`: where it says that messages of the older transport go."""
+    """`mode`: how it meets a new client. `endpoint`: where it says that messages of the older transport go.
+
+    With `tls` it listens by that.
+    """
 
     daemon_threads = True
 
-    def __init__(self, mode: str, port: int) -> None:
+    def __init__(self, mode: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", port), Handler)
+        self.scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.mode = mode
         self.endpoint = "/messages"
         self.streams: list[SimpleQueue[bytes | None]] = []
@@ -26,7 +33,7 @@ class Desk(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, dict[str, str]]] = []
 
     def url(self, transport: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{'mcp' if transport == 'http' else 'sse'}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/{'mcp' if transport == 'http' else 'sse'}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -142,8 +149,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fault_desk(mode: str = "", port: int = 0) -> Generator[Desk]:
-    with Desk(mode, port) as desk:
+def fault_desk(mode: str = "", port: int = 0, tls: ssl.SSLContext | None = None) -> Generator[Desk]:
+    with Desk(mode, port, tls) as desk:
         thread = Thread(target=desk.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

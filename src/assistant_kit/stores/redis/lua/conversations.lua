@@ -2,9 +2,7 @@
 local function main()
   local answer = {'OK'}
   for _, name in ipairs(redis.call('ZREVRANGEBYSCORE', LIST, ARGV[6], '-inf', 'LIMIT', 0, ARGV[7])) do
-    local found = redis.call(
-      'HMGET', key('conversation', name), 'seq', 'state', 'created', 'updated', 'title'
-    )
+    local found = shown(key('conversation', name))
     if not found[1] then error('DAMAGED: a conversation of the list is gone') end
     answer[#answer + 1] = name
     for n = 1, 5 do answer[#answer + 1] = found[n] end

@@ -7,6 +7,7 @@ import httpx2
 
 from assistant_kit.errors import ConfigurationError
 from assistant_kit.messages import JsonObject
+from assistant_kit.toolsets._tls import Verify
 from assistant_kit.toolsets.mcp.oauth.access import Access, ByConsent, ByOwnRight, ByStatement, Statement
 from assistant_kit.toolsets.mcp.oauth.authorizer import Arrangement, Authorizer
 from assistant_kit.toolsets.mcp.oauth.bearer import Bearer
@@ -30,7 +31,8 @@ class MCPOAuth:
     is registered with each. `scope` (names apart by spaces) is asked for in any case, `issuer` is the only
     authorization server that is taken. `assume_pkce` takes the support of PKCE for granted where it is not
     announced. `allow_private` lets a server have its authorization server in a private network, which one whose own
-    host is an address or a name of such a network may in any case.
+    host is an address or a name of such a network may in any case. `verify`: as of MCPServer; it is for the requests of
+    the authorization to the MCP server itself, and for all of them if it is in a private network.
 
     Raises ConfigurationError when these do not fit each other.
     """
@@ -47,11 +49,12 @@ class MCPOAuth:
         patience: float = PATIENCE,
         assume_pkce: bool = False,
         allow_private: bool = False,
+        verify: Verify = True,
     ) -> None:
         if patience <= 0:
             raise ConfigurationError(f"patience={patience}: give the seconds that a person has to decide")
         self._arrangement = Arrangement(
-            place=server_place(url, allow_private=allow_private),
+            place=server_place(url, allow_private=allow_private, verify=verify),
             application=application or Application(),
             access=ByConsent(consent=consent, patience=patience, assume_pkce=assume_pkce),
             storage=storage or MemoryTokens(),
@@ -86,7 +89,7 @@ class MCPOAuth:
         await self(user).forget()
 
 
-def client_credentials(
+def client_credentials(  # noqa: PLR0913  (settings of one authorization, most of them left alone)
     url: str,
     *,
     client_id: str,
@@ -96,19 +99,20 @@ def client_credentials(
     issuer: str | None = None,
     storage: TokenStorage | None = None,
     allow_private: bool = False,
+    verify: Verify = True,
 ) -> httpx2.Auth:
     """Let a program use an MCP server in its own right: `MCPServer(url, auth=client_credentials(url, …))`.
 
     It proves who it is by `client_secret`, or by `assertion`, which signs a statement: `SigningKey(…)`. `issuer` is
     the only authorization server that gets to see the proof: give it, because otherwise the MCP server names one.
-    `allow_private`: as of MCPOAuth.
+    `allow_private`, `verify`: as of MCPOAuth.
 
     Raises ConfigurationError when these do not fit each other.
     """
     if (client_secret is None) == (assertion is None):
         raise ConfigurationError("client_credentials: give client_secret=, or assertion=")
     application = Application(client_id=client_id, client_secret=client_secret, assertion=assertion)
-    place = server_place(url, allow_private=allow_private)
+    place = server_place(url, allow_private=allow_private, verify=verify)
     return _alone(place, ByOwnRight(), application, storage, scope=scope, issuer=issuer)
 
 
@@ -123,17 +127,18 @@ def trusted_statement(  # noqa: PLR0913  (settings of one authorization, most of
     scope: str | None = None,
     storage: TokenStorage | None = None,
     allow_private: bool = False,
+    verify: Verify = True,
 ) -> httpx2.Auth:
     """Use an MCP server by the word of somebody whom its authorization server trusts (RFC 7523).
 
     `statement` returns the JWT for an issuer and the URL of the MCP server: that of an identity provider about a user
     (an ID-JAG, SEP-990), or that of a platform about what runs on it. Only `issuer` gets to see it.
-    `allow_private`: as of MCPOAuth.
+    `allow_private`, `verify`: as of MCPOAuth.
 
     Raises ConfigurationError when these do not fit each other.
     """
     application = Application(client_id=client_id, client_secret=client_secret, assertion=assertion)
-    place = server_place(url, allow_private=allow_private)
+    place = server_place(url, allow_private=allow_private, verify=verify)
     return _alone(place, ByStatement(statement=statement), application, storage, scope=scope, issuer=issuer)
 
 

@@ -7,18 +7,21 @@ import httpx2
 from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_server_url
 
 from assistant_kit.errors import ConfigurationError, ToolsetError
+from assistant_kit.toolsets._tls import Verify, checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerPlace:
     """An MCP server by its URL, in the canonical form of RFC 8707; `name` is its host, for errors.
 
-    `in_private_network`: it may name addresses there, and such without https.
+    `in_private_network`: it may name addresses there, and such without https. `verify` is for its own origin, and for
+    all that it names if it is in a private network.
     """
 
     url: str
     name: str
     in_private_network: bool
+    verify: Verify = True
 
     def problem(self, text: str) -> ToolsetError:
         """Make the error of an authorization that failed."""
@@ -47,7 +50,7 @@ class ServerPlace:
         return url.scheme == "http" and self.in_private_network and near
 
 
-def server_place(url: str, *, allow_private: bool) -> ServerPlace:
+def server_place(url: str, *, allow_private: bool, verify: Verify = True) -> ServerPlace:
     """Read the URL of an MCP server. Raises ConfigurationError."""
     try:
         parsed = httpx2.URL(url)
@@ -55,9 +58,11 @@ def server_place(url: str, *, allow_private: bool) -> ServerPlace:
         parsed = httpx2.URL("")
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError("OAuth needs the URL of the MCP server: http:// or https://")
+    checked(verify, where="OAuth")
     bare = resource_url_from_server_url(str(parsed.copy_with(userinfo=b"", fragment=None)))
     private = allow_private or _private(parsed.host)
-    return ServerPlace(url=bare, name=parsed.netloc.decode().rpartition("@")[2], in_private_network=private)
+    name = parsed.netloc.decode().rpartition("@")[2]
+    return ServerPlace(url=bare, name=name, in_private_network=private, verify=verify)
 
 
 def _private(host: str) -> bool:

@@ -3,12 +3,13 @@
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import partial
 from typing import TypeAlias
 
 import httpx2
 
 from assistant_kit.toolsets._public_only import PublicOnly
+from assistant_kit.toolsets._tls import context_of
 from assistant_kit.toolsets.mcp.oauth.server_place import ServerPlace
 
 TIMEOUT = 30.0  # seconds for each request
@@ -23,18 +24,24 @@ async def web(place: ServerPlace) -> AsyncGenerator[Send]:
     """Give what sends requests, with a client of its own: nothing that was set for the MCP server goes along.
 
     The server and its authorization server name the addresses: those of one on the internet must be there, too, or
-    it could make this process ask around in the network it runs in.
+    it could make this process ask around in the network it runs in. The certificate that the application shows is not
+    for those, either.
     """
-    tls = _tls()
-    transport = None if place.in_private_network else PublicOnly(partial(httpx2.AsyncHTTPTransport, verify=tls))
-    async with httpx2.AsyncClient(timeout=TIMEOUT, follow_redirects=False, verify=tls, transport=transport) as http:
+    try:
+        tls = context_of(place.verify)
+    except Exception as error:
+        raise place.problem(f"verify= of the application has failed: {type(error).__name__}") from error
+    async with _client(place, tls) as http:
         yield partial(_sent, http, place)
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """Read the certificates of this machine, once: it takes a tenth of a second."""
-    return httpx2.create_ssl_context()
+def _client(place: ServerPlace, tls: ssl.SSLContext) -> httpx2.AsyncClient:
+    if place.in_private_network:
+        return httpx2.AsyncClient(timeout=TIMEOUT, follow_redirects=False, verify=tls)
+    own, others = (PublicOnly(partial(httpx2.AsyncHTTPTransport, verify=context)) for context in (tls, context_of()))
+    return httpx2.AsyncClient(
+        timeout=TIMEOUT, follow_redirects=False, verify=tls, transport=others, mounts={place.origin: own}
+    )
 
 
 async def _sent(http: httpx2.AsyncClient, place: ServerPlace, request: httpx2.Request) -> httpx2.Response:
