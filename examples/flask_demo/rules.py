@@ -45,8 +45,8 @@ _FILLER: Final = (
     "for me",
 )
 _NOT_ABOUT: Final = re.compile(
-    r"a|about|all|am|an|and|any|are|as|at|be|by|can|do|does|documents?|files?|for|from|has|have|how|i|in|is|its?|me|my"
-    r"|of|on|or|pdf|says?|tell|that|the|their|there|these|they|this|to|was|were|what|when|where|which|who|why|will|with"
+    r"a|about|all|am|an|and|any|are|as|at|be|by|can|do|does|documents?|files?|for|from|handbook|has|have|how|i|in|is|its?|me"
+    r"|my|of|on|or|pdf|says?|tell|that|the|their|there|these|they|this|to|was|were|what|when|where|which|who|why|will|with"
 )
 _SENTENCE: Final = re.compile(r"[^.!?]+(?:[.!?]+|\Z)")
 
@@ -117,7 +117,7 @@ def _quoted(query: str, result: Result) -> str:
     """Quote the sentences that have most of the words of a question, each with the label of its passage."""
     wanted = _words(query)
     found = [
-        (len(wanted & _words(sentence)), -number, sentence, passage)
+        (len(wanted & _words(f"{passage['title']} {sentence}")), -number, sentence, passage)
         for number, passage in enumerate(_passages(result))
         for sentence in _sentences(passage["text"])
     ]

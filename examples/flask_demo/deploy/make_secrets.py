@@ -57,6 +57,7 @@ def _missing(folder: Path) -> Mapping[str, str]:
         {"frontend-signing-keys.pem": SigningKey.made().pem().decode()},
         {"orchestrator-signing-keys.pem": SigningKey.made().pem().decode()},
         {"master-keys": f"first:{b64encode(secrets.token_bytes(32)).decode()}\n"},
+        {"notes-master-keys": f"first:{b64encode(secrets.token_bytes(32)).decode()}\n"},
         {"oidc-client-secret": secrets.token_urlsafe(32)},
         {"grafana-password": secrets.token_urlsafe(16)},
         {"openai-api-key": ""},  # empty: a rule-based model answers

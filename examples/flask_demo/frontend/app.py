@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from flask_socketio import SocketIO
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from examples.flask_demo.frontend.csrf import protect
+from examples.flask_demo.frontend.files import files
 from examples.flask_demo.frontend.headers import secure_headers
 from examples.flask_demo.frontend.live import attach, live
 from examples.flask_demo.frontend.metrics import Metrics
@@ -20,9 +22,10 @@ from examples.flask_demo.frontend.pages import pages
 from examples.flask_demo.frontend.problems import tell_of_problems
 from examples.flask_demo.frontend.proxy import proxied
 from examples.flask_demo.frontend.request_ids import follow_requests
-from examples.flask_demo.frontend.sessions import RedisSessions, SessionStore, redis_sessions
+from examples.flask_demo.frontend.sessions import RedisSessions, SessionStore, redis_client
 from examples.flask_demo.frontend.settings import Settings
 from examples.flask_demo.frontend.sign_in import IdentityProvider, sign_in
+from examples.flask_demo.frontend.sign_in_limit import SignInLimit
 from examples.flask_demo.frontend.tokens import Tokens, published_keys
 from examples.flask_demo.service_tokens import KeyRing
 from examples.flask_demo.tls import client_context
@@ -69,7 +72,8 @@ def make_frontend(settings: Settings) -> Frontend:
         streams=bounds.streams,
         metrics=metrics,
     )
-    sessions = redis_sessions(settings.redis_url, idle=bounds.session_idle, life=bounds.session_life)
+    shared = redis_client(settings.redis_url)
+    sessions = SessionStore(shared, idle=bounds.session_idle, life=bounds.session_life)
     app = Flask("examples.flask_demo.frontend")
     app.config |= {
         "TRUSTED_HOSTS": [urlsplit(settings.public_url).hostname],
@@ -78,14 +82,17 @@ def make_frontend(settings: Settings) -> Frontend:
     }
     app.session_interface = RedisSessions(sessions)
     provider = IdentityProvider(app, settings, metrics)
-    app.extensions |= {"orchestrator": client, "identity_provider": provider}
+    limit = SignInLimit(shared, most=bounds.sign_ins)
+    app.extensions |= {"orchestrator": client, "identity_provider": provider, "sign_in_limit": limit}
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)
     follow_requests(app)
     _measure(app, metrics)
     secure_headers(app, settings.public_host, https=settings.is_https, form_targets=provider.form_targets)
     tell_of_problems(app, metrics)
     protect(app, settings.public_url)
     proxy = proxied(largest_body=bounds.largest_body, largest_file=bounds.largest_file)
-    for blueprint in (pages, live, sign_in, published_keys(keys), proxy):
+    for blueprint in (pages, files, live, sign_in, published_keys(keys), proxy):
         app.register_blueprint(blueprint)
     return Frontend(
         app=app,

@@ -1,10 +1,18 @@
-"""Reads server-sent events of an orchestrator as they come."""
+"""Reads server-sent events of an orchestrator as they come.
+
+The library writes them (`assistant_kit.integrations.streaming.sse`) and could read them, too. The front end has
+none of it, and stays so for these few lines: what faces browsers has no client of a model and no tools in it.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+RESET: Final = "reset"
+"""Events are missing: whoever reads goes on from another one, which may be an earlier one."""
+FAILED: Final = "failed"
+"""The stream cannot go on; it has no id."""
 MOST_BYTES: Final = 4_000_000
 """Of one line; more is not what an orchestrator writes."""
 
@@ -23,7 +31,7 @@ class Entry:
 
     def position(self, last: int | None) -> int | None:
         """Return the id to go on after; a reset says its own."""
-        if self.name == "reset":
+        if self.name == RESET:
             return _whole(str(self.data.get("last_event_id")))
         return last if self.id is None else self.id
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx2
 from flask import current_app
 
-from examples.flask_demo.frontend.event_stream import Entry, EventTooLarge, entries_of
+from examples.flask_demo.frontend.event_stream import FAILED, RESET, Entry, EventTooLarge, entries_of
 from examples.flask_demo.frontend.instances import Instances
 from examples.flask_demo.frontend.metrics import Metrics
 from examples.flask_demo.frontend.open_streams import OpenStream, OpenStreams, Shut, TooMany
@@ -263,11 +263,16 @@ def refusal(status: int, body: Mapping[str, Any]) -> Refused:
 
 
 def _new(entries: Iterator[Entry | None], last: int | None) -> Iterator[Entry | None]:
-    """Leave out what the reader has seen already."""
+    """Leave out what the reader has seen already. Raises Unavailable when the stream says that it cannot go on."""
     for entry in entries:
-        if entry is None or entry.id is None or last is None or entry.id > last:
+        if entry is None:
             yield entry
-            last = last if entry is None else entry.position(last)
+            continue
+        if entry.name == FAILED:
+            raise Unavailable("the stream of events has failed")
+        if entry.id is None or last is None or entry.id > last or entry.name == RESET:
+            yield entry
+            last = entry.position(last)
 
 
 def _number(after: str | int | None) -> int | None:

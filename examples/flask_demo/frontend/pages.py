@@ -5,10 +5,10 @@ reload repeats nothing; a message carries the key that its page was made with, s
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -16,11 +16,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
+from examples.flask_demo.frontend.asking import JsonObject, Problem, asked
 from examples.flask_demo.frontend.markdown import render
-from examples.flask_demo.frontend.orchestrator_client import Unavailable, orchestrator
 from examples.flask_demo.frontend.sign_in import current_user
 
-JsonObject = dict[str, Any]
 Shown = str | Response | tuple[str, int]
 P = ParamSpec("P")
 
@@ -40,22 +39,13 @@ OUTCOMES = {
 }
 """What became of a tool call, in words."""
 _PROBLEMS = {
-    404: ("Not found", "There is no such page or conversation, or it is not yours."),
+    404: ("Not found", "There is no such page, conversation or file, or it is not yours."),
     409: ("Not now", "The assistant is still busy with this conversation. Wait for its answer, or stop it."),
     413: ("Too long", "That is more than the assistant can take."),
     422: ("Not understood", "That could not be taken as it is."),
     429: ("Too many requests", "You have used up what you may ask for now. Try again a little later."),
     503: ("Not available", "The assistant cannot be reached at the moment. Nothing that you wrote before is lost."),
 }
-
-
-class Problem(Exception):
-    """A request of a page cannot be met; `status` is that of HTTP."""
-
-    def __init__(self, status: int, message: str = "") -> None:
-        super().__init__(message)
-        self.status: int = status
-        self.message: str = message
 
 
 def for_user(view: Callable[Concatenate[str, P], Shown]) -> Callable[P, Shown]:
@@ -93,19 +83,18 @@ def conversations(user: str) -> Shown:
 @pages.post("/conversations")
 @for_user
 def begin(user: str) -> Shown:
-    made = _asked(user, "POST", "", {})
+    made = asked(user, "POST", "/conversations", {})
     return redirect(url_for("pages.conversation", conversation=made["id"]), 303)
 
 
 @pages.get("/conversations/<conversation>")
 @for_user
 def conversation(user: str, conversation: str) -> Shown:
-    shown = _asked(user, "GET", f"/{quote(conversation)}")
+    shown = asked(user, "GET", f"/conversations/{quote(conversation)}")
     return render_template(
         "chat.html",
         conversation=shown,
         turns=[_turn(turn, shown["pending"]) for turn in shown["turns"]],
-        message_key=uuid4().hex,
         longest=LONGEST,
         **_listed(user),
     )
@@ -114,18 +103,19 @@ def conversation(user: str, conversation: str) -> Shown:
 @pages.post("/conversations/<conversation>/messages")
 @for_user
 def send(user: str, conversation: str) -> Shown:
-    text = request.form.get("text", "").strip()
+    text = request.form.get("text", "").replace("\r\n", "\n").strip()  # forms write ends of lines in their own way
     if not text or len(text) > LONGEST:
         raise Problem(422, f"A message has 1 to {LONGEST} characters.")
-    headers = {"Idempotency-Key": request.form.get("key", "") or uuid4().hex, "Accept": "application/json"}
-    _asked(user, "POST", f"/{quote(conversation)}/messages", {"text": text, "files": []}, headers)
+    headers = {"Idempotency-Key": request.form.get("key", "") or new_key(), "Accept": "application/json"}
+    said = {"text": text, "files": request.form.getlist("file")}
+    asked(user, "POST", f"/conversations/{quote(conversation)}/messages", said, headers)
     return _back_to(conversation)
 
 
 @pages.post("/conversations/<conversation>/stop")
 @for_user
 def stop(user: str, conversation: str) -> Shown:
-    _asked(user, "POST", f"/{quote(conversation)}/stop", {})
+    asked(user, "POST", f"/conversations/{quote(conversation)}/stop", {})
     return _back_to(conversation)
 
 
@@ -133,7 +123,7 @@ def stop(user: str, conversation: str) -> Shown:
 @for_user
 def decide(user: str, conversation: str, call_id: str) -> Shown:
     decision = {"approve": request.form.get("approve") == "yes", "digest": request.form.get("digest", "")}
-    _asked(user, "POST", f"/{quote(conversation)}/approvals/{quote(call_id, safe='')}", decision)
+    asked(user, "POST", f"/conversations/{quote(conversation)}/approvals/{quote(call_id, safe='')}", decision)
     return _back_to(conversation)
 
 
@@ -143,18 +133,23 @@ def rename(user: str, conversation: str) -> Shown:
     title = request.form.get("title", "").strip()
     if not title:
         raise Problem(422, "A title needs at least one character.")
-    _asked(user, "PATCH", f"/{quote(conversation)}", {"title": title})
+    asked(user, "PATCH", f"/conversations/{quote(conversation)}", {"title": title})
     return _back_to(conversation)
 
 
 @pages.post("/conversations/<conversation>/delete")
 @for_user
 def delete(user: str, conversation: str) -> Shown:
-    _asked(user, "DELETE", f"/{quote(conversation)}")
+    asked(user, "DELETE", f"/conversations/{quote(conversation)}")
     return redirect(url_for("pages.conversations"), 303)
 
 
-@pages.errorhandler(Problem)
+def new_key() -> str:
+    """Return a key for one message: under it, it is said once however often it is sent."""
+    return uuid4().hex
+
+
+@pages.app_errorhandler(Problem)
 def told(problem: Problem) -> Shown:
     title, text = _PROBLEMS.get(problem.status, ("That did not work", "Something went wrong. Try again."))
     return problem_page(title, problem.message or text, problem.status)
@@ -187,37 +182,33 @@ def moment(at: str) -> str:
 
 @pages.app_context_processor
 def _words() -> JsonObject:
-    return {"outcomes": OUTCOMES, "untitled": UNTITLED, "current_user": current_user}
+    return {"outcomes": OUTCOMES, "untitled": UNTITLED, "current_user": current_user, "new_key": new_key}
 
 
 def _turn(turn: JsonObject, pending: list[JsonObject]) -> JsonObject:
-    """Return a turn as its template shows it: a finished answer as HTML, and what waits for a decision."""
-    finished = turn["status"] == "completed"
+    """Return a turn as its template shows it: a finished answer as HTML, and what waits for a decision.
+
+    It looks as it did while it was told: what was said before a tool was used stays the plain text that it came as, and
+    of an answer that there will not be nothing is left.
+    """
     waiting = {call["call_id"]: call for call in pending} if turn["status"] == "waiting" else {}
-    tools = [{**tool, "outcome": "waiting"} if tool["call_id"] in waiting else tool for tool in turn["tools"]]
-    return {
-        **turn,
-        "html": Markup(render(turn["text"])) if finished else None,  # noqa: S704  (what has passed the list of tags)
-        "tools": tools,
-        "pending": list(waiting.values()),
-    }
+    steps: list[JsonObject] = [
+        {**step, "tools": [_decidable(tool, waiting) for tool in step["tools"]]} for step in turn["steps"]
+    ]
+    if steps and not steps[-1]["tools"]:
+        if turn["status"] in {"failed", "cancelled"}:
+            steps.pop()
+        elif turn["status"] == "completed":
+            steps[-1]["html"] = Markup(render(steps[-1]["text"]))  # noqa: S704  (what has passed the list of tags)
+    return {**turn, "steps": steps, "pending": list(waiting.values())}
+
+
+def _decidable(tool: JsonObject, waiting: JsonObject) -> JsonObject:
+    return {**tool, "outcome": "waiting"} if tool["outcome"] is None and tool["call_id"] in waiting else tool
 
 
 def _listed(user: str) -> JsonObject:
-    return {"conversations": _asked(user, "GET", "?limit=50")["conversations"]}
-
-
-def _asked(
-    user: str, method: str, path: str, body: JsonObject | None = None, headers: Mapping[str, str] | None = None
-) -> JsonObject:
-    """Return what the orchestrator answers. Raises Problem."""
-    try:
-        answer = orchestrator().call(user, method, f"/api/v1/conversations{path}", json=body, headers=headers)
-    except Unavailable as error:
-        raise Problem(503) from error
-    if answer.status >= 400:  # noqa: PLR2004  (HTTP)
-        raise Problem(answer.status, str(answer.data.get("error", {}).get("message", "")))
-    return answer.data
+    return {"conversations": asked(user, "GET", "/conversations?limit=50")["conversations"]}
 
 
 def _back_to(conversation: str) -> Response:

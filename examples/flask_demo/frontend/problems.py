@@ -13,6 +13,7 @@ from examples.flask_demo.frontend.orchestrator_client import Refused, Unavailabl
 from examples.flask_demo.frontend.pages import problem_page
 from examples.flask_demo.frontend.sessions import SessionsUnavailable
 from examples.flask_demo.frontend.sign_in import NotSignedIn, SignInFailed
+from examples.flask_demo.frontend.sign_in_limit import TooManySignIns
 
 _log = logging.getLogger("web.frontend")
 _AGAIN: Final = "2"  # seconds
@@ -58,6 +59,8 @@ def tell_of_problems(app: Flask, metrics: Metrics) -> None:
         if status >= 500:  # noqa: PLR2004  (ours, and not the browser's)
             _log.warning("%s: %s", type(error).__name__, error, exc_info=status == 500)  # noqa: PLR2004
         response = _written(status, code, title, text)
+        if isinstance(error, TooManySignIns):
+            response.headers["Retry-After"] = str(error.seconds)
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or ())
         return response
@@ -74,6 +77,9 @@ def _told(error: Exception) -> _Told:
             return _OURS[NotSignedIn]
         case SignInFailed() as failed:
             return failed.status, failed.code, "Signing in did not work", str(failed)
+        case TooManySignIns(seconds=seconds):
+            text = f"Too many sign-ins come from your address just now. Try again in {_said(seconds)}."
+            return 429, "limited", "Try again in a moment", text
         case Refused() as refused:
             return refused.status, refused.code, "That did not work", refused.message
         case HTTPException(code=int(status)):
@@ -94,6 +100,10 @@ def _written(status: int, code: str, title: str, text: str) -> Response:
     if status in (429, 503):
         response.headers["Retry-After"] = _AGAIN
     return response
+
+
+def _said(seconds: int) -> str:
+    return "a second" if seconds == 1 else f"{seconds} seconds"
 
 
 def _wants_json() -> bool:

@@ -53,7 +53,7 @@ class Server(BaseApplication):
     def _options(self) -> dict[str, Any]:
         return {
             "bind": self._settings.listen,
-            "workers": 1,  # of a browser's requests, all come to the process that knows its socket
+            "workers": 1,  # as there is one listener for operators; more front ends are processes of their own
             "worker_class": Worker,
             "threads": self._settings.threads,
             "worker_connections": 2 * self._settings.threads,

@@ -45,7 +45,7 @@ class SessionStore:
     def read(self, session_id: str) -> dict[str, Any] | None:
         """Return what a session holds, and let it live on; None when there is no such session, or not any more."""
         key = _key(session_id)
-        found = self._asked(lambda: self._redis.getex(key, ex=self._idle))
+        found = asked(lambda: self._redis.getex(key, ex=self._idle))
         if found is None:
             return None
         values: dict[str, Any] = json.loads(cast("bytes", found))
@@ -61,25 +61,19 @@ class SessionStore:
         left = min(idle, int(born + self._life - self._now()))
         if left > 0:
             body = json.dumps(values)
-            self._asked(lambda: self._redis.set(_key(session_id), body, ex=left, nx=new, xx=not new))
+            asked(lambda: self._redis.set(_key(session_id), body, ex=left, nx=new, xx=not new))
 
     def delete(self, session_id: str) -> None:
         """End a session."""
-        self._asked(lambda: self._redis.delete(_key(session_id)))
+        asked(lambda: self._redis.delete(_key(session_id)))
 
     def ping(self) -> None:
         """Return when Redis answers. Raises SessionsUnavailable."""
-        self._asked(lambda: cast("Any", self._redis).ping())
+        asked(lambda: cast("Any", self._redis).ping())
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        try:
-            return ask()
-        except redis.RedisError as error:
-            raise SessionsUnavailable("sessions cannot be read or written: Redis cannot be used now") from error
 
 
 class Session(SessionMixin):
@@ -170,8 +164,16 @@ class RedisSessions(SessionInterface):
             response.delete_cookie(COOKIE, secure=True, httponly=True, samesite="Lax", path="/")
 
 
-def redis_sessions(url: str, *, idle: int, life: int) -> SessionStore:
-    """Return sessions in the Redis at an address; `idle` and `life` in seconds."""
+def asked(ask: Callable[[], Any]) -> Any:
+    """Return what Redis answers. Raises SessionsUnavailable."""
+    try:
+        return ask()
+    except redis.RedisError as error:
+        raise SessionsUnavailable("sessions cannot be read or written: Redis cannot be used now") from error
+
+
+def redis_client(url: str) -> redis.Redis:
+    """Return a client of the Redis at an address, which all front ends share."""
     once = Retry(NoBackoff(), 1)  # a connection may have been lost since; a server that is down is not waited for
     pool = redis.BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
         url,
@@ -181,7 +183,7 @@ def redis_sessions(url: str, *, idle: int, life: int) -> SessionStore:
         socket_connect_timeout=_SECONDS,
         retry=once,
     )
-    return SessionStore(redis.Redis.from_pool(pool), idle=idle, life=life)
+    return redis.Redis.from_pool(pool)
 
 
 def _key(session_id: str) -> str:

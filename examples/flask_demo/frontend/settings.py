@@ -22,11 +22,15 @@ environment (a secret VAR may stand in a file that VAR_FILE names):
   SIGNING_KEYS_FILE  PEM keys of our tokens, the newest first; made when it is missing
   TLS_DIR            folder of certificates for calls to orchestrators; without it plain HTTP, for one machine only
   LARGEST_FILE       bytes of an upload, as the orchestrators have it (default: 10000000)
+  SIGN_INS           sign-ins of one address in a minute (default: 60, or 100000 where PUBLIC_URL is on this machine)
+  PROXIES            number of proxies before us, whose X-Forwarded-For is believed (default: none)
   THREADS            requests and streams at once (default: 512)
   OTEL_EXPORTER_OTLP_ENDPOINT   where traces go (default: nowhere)
   LOG_LEVEL          debug, info, warning or error (default: info)"""
 
 _FORM: Final = 64 * 1024  # bytes that a form may have around its file
+_SIGN_INS: Final = 60
+_SIGN_INS_HERE: Final = 100_000
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -41,13 +45,17 @@ class Provider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What is allowed: seconds of sessions (unused, and in all), bytes of bodies, streams of one user at once."""
+    """What is allowed: seconds of sessions (unused, and in all), bytes of bodies, streams of one user at once.
+
+    `sign_ins` is how many an address may begin in a minute.
+    """
 
     session_idle: int = 2 * 3600
     session_life: int = 12 * 3600
     largest_body: int = 64 * 1024
     largest_file: int = 10_000_000 + _FORM
     streams: int = 40
+    sign_ins: int = _SIGN_INS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,7 @@ class Settings:
     signing_keys: Path
     tls_dir: Path | None = None
     threads: int = 512
+    proxies: int = 0
     bounds: Bounds = field(default_factory=Bounds)
     otlp_endpoint: str | None = None
     log_level: str = "info"
@@ -80,11 +89,13 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the environment. Raises SettingsError."""
-    tls = given(environment, "TLS_DIR")
+    tls, public_url = given(environment, "TLS_DIR"), _origin(environment, "PUBLIC_URL")
+    # On one machine, all who come have its address.
+    sign_ins = _SIGN_INS_HERE if _is_here(urlsplit(public_url)) else _SIGN_INS
     return Settings(
         listen=_address(environment, "LISTEN"),
         admin_listen=_address(environment, "ADMIN_LISTEN"),
-        public_url=_origin(environment, "PUBLIC_URL"),
+        public_url=public_url,
         orchestrators=_orchestrators(environment),
         redis_url=needed(environment, "REDIS_URL", "redis://host:6379/0"),
         provider=Provider(
@@ -94,7 +105,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ),
         signing_keys=Path(needed(environment, "SIGNING_KEYS_FILE", "a file of its own, which all instances share")),
         tls_dir=None if tls is None else Path(tls),
-        bounds=Bounds(largest_file=whole(environment, "LARGEST_FILE", 10_000_000) + _FORM),
+        bounds=Bounds(
+            largest_file=whole(environment, "LARGEST_FILE", 10_000_000) + _FORM,
+            sign_ins=whole(environment, "SIGN_INS", sign_ins),
+        ),
+        proxies=whole(environment, "PROXIES", 0),
         threads=whole(environment, "THREADS", 512),
         otlp_endpoint=given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT"),
         log_level=log_level(environment),
@@ -121,12 +136,17 @@ def _origin(environment: Mapping[str, str], name: str) -> str:
     wanted = "https://host, or http://localhost:port on one machine"
     text = needed(environment, name, wanted)
     url = _url(name, text, wanted)
-    host = url.hostname or ""
     if url.path.strip("/"):
         raise SettingsError(f"{name} is {text!r}: it has no path: set it to {wanted}")
-    if url.scheme == "http" and host not in _LOOPBACK and not host.endswith(".localhost"):
+    if url.scheme == "http" and not _is_here(url):
         raise SettingsError(f"{name} is {text!r}: cookies of a sign-in need TLS: set it to {wanted}")
     return f"{url.scheme}://{url.netloc}".lower()
+
+
+def _is_here(url: SplitResult) -> bool:
+    """Whether an address is on this machine."""
+    host = url.hostname or ""
+    return host in _LOOPBACK or host.endswith(".localhost")
 
 
 def _provider_url(environment: Mapping[str, str]) -> str:

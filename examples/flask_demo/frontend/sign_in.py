@@ -20,6 +20,7 @@ from werkzeug.wrappers import Response
 from examples.flask_demo.frontend.metrics import Metrics
 from examples.flask_demo.frontend.sessions import USER, Session
 from examples.flask_demo.frontend.settings import Provider, Settings
+from examples.flask_demo.frontend.sign_in_limit import SignInLimit
 from examples.flask_demo.frontend.tokens import user_id
 
 DISCOVERY: Final = "/.well-known/openid-configuration"
@@ -171,6 +172,7 @@ class IdentityProvider:
 @sign_in.get("/sign-in/start")
 def start() -> Response:
     """Begin: the state of it is in the session, which is bound to this browser."""
+    _limit().count("start", request.remote_addr)
     _forget_old_states()
     session["next"] = local_path(request.args.get("next"))
     return _provider().start()
@@ -179,6 +181,7 @@ def start() -> Response:
 @sign_in.get("/sign-in/callback")
 def callback() -> Response:
     """End: whoever comes back gets a new session."""
+    _limit().count("callback", request.remote_addr)
     provider = _provider()
     try:
         user, id_token = provider.finish()
@@ -220,6 +223,10 @@ def _session() -> Session:
 
 def _provider() -> IdentityProvider:
     return cast("IdentityProvider", current_app.extensions["identity_provider"])
+
+
+def _limit() -> SignInLimit:
+    return cast("SignInLimit", current_app.extensions["sign_in_limit"])
 
 
 def _origin(url: str) -> str:

@@ -17,6 +17,7 @@ from examples.flask_demo.machine.children import Program
 from examples.flask_demo.machine.servers import free_ports
 
 TOOL_SERVERS = ("calendar", "notes", "search")
+BY_MCP = ("search",)
 _HOST = "127.0.0.1"
 _OURS = (
     "ADMIN_LISTEN",
@@ -34,6 +35,7 @@ _OURS = (
     "TLS_DIR",
     "TOKEN_ISSUER",
     "TOOL_SERVERS",
+    "VECTORS_URL",
 )
 """What the programs read: whatever of it stands in the environment of the one who starts them is not for them."""
 
@@ -128,25 +130,30 @@ def _identity(plan: Plan, place: Place) -> Program:
 def _tool_server(name: str, plan: Plan, place: Place) -> Program:
     keys = f"http://{_HOST}:{plan.orchestrators[0].admin}/.well-known/jwks.json"  # they share their keys
     told = {"FILES_URL": _files(place), "JWKS_URL": keys, **_shared(plan, place)}
+    if name == "notes":
+        told["MASTER_KEYS_FILE"] = _master_keys(place, "notes-master-keys")
     made = _program("tool_servers", place, plan.tools[name], told, name)
     return replace(made, name=name, log=place.logs / f"{name}.log")
 
 
 def _orchestrator(name: str, plan: Plan, place: Place, ends: Ends, more: Mapping[str, str]) -> Program:
-    servers = ",".join(f"{tool}=https://{_HOST}:{at.port}" for tool, at in plan.tools.items())
     told = {
         "FILES_URL": _files(place),
         "JWKS_URL": f"http://{_HOST}:{plan.frontend.admin}/.well-known/jwks.json",
-        "MASTER_KEYS_FILE": str(
-            secret_file(place, "master-keys", f"first:{b64encode(secrets.token_bytes(32)).decode()}\n")
-        ),
+        "MASTER_KEYS_FILE": _master_keys(place, "master-keys"),
         "SIGNING_KEYS_FILE": str(place.data / "orchestrator-signing-keys.pem"),
-        "TOOL_SERVERS": servers,
+        "TOOL_SERVERS": ",".join(f"{tool}={_tool_address(tool, at.port)}" for tool, at in plan.tools.items()),
+        "no_proxy": ",".join(filter(None, (os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")), _HOST))),
         **_shared(plan, place),
         **more,
     }
     made = _program("orchestrator", place, ends, told)
     return replace(made, name=name, log=place.logs / f"{name}.log")
+
+
+def _tool_address(tool: str, port: int) -> str:
+    """Return where a tool server is and by which protocol: a call by MCP costs more, and here both are in use."""
+    return f"mcp+https://{_HOST}:{port}/mcp" if tool in BY_MCP else f"https://{_HOST}:{port}"
 
 
 def _frontend(plan: Plan, place: Place) -> Program:
@@ -172,6 +179,10 @@ def _shared(plan: Plan, place: Place) -> Mapping[str, str]:
 
 def _client(place: Place) -> Mapping[str, str]:
     return {"OIDC_CLIENT_ID": "web", "OIDC_CLIENT_SECRET_FILE": str(secret_file(place, "oidc-client-secret"))}
+
+
+def _master_keys(place: Place, name: str) -> str:
+    return str(secret_file(place, name, f"first:{b64encode(secrets.token_bytes(32)).decode()}\n"))
 
 
 def _files(place: Place) -> str:

@@ -1,15 +1,14 @@
 """The conversations of a user."""
 
 import secrets
-from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant_kit import ConversationInfo, ConversationNotFound
+from assistant_kit import ConversationInfo
 from examples.flask_demo.orchestrator.access import ConversationId, Parts, Plain, Reader, Writer
-from examples.flask_demo.orchestrator.errors import NotFound, documented
+from examples.flask_demo.orchestrator.errors import documented
 from examples.flask_demo.orchestrator.service import Service
 from examples.flask_demo.orchestrator.turns import moment, pending, seconds_of, shown_turns
 
@@ -20,7 +19,6 @@ router = APIRouter(
 _LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _SHOWN: Final = 200
 """Turns that a conversation shows, the newest."""
-_PAGE: Final = 100
 _HOLD: Final = 5.0  # seconds
 _ROUNDED: Final = 1e-6
 """Seconds by which a time that is shown may differ from the one that is kept."""
@@ -89,12 +87,11 @@ async def show_conversation(user: Reader, parts: Parts, conversation: Conversati
     last = await parts.stream_place(user, conversation)  # first: what comes meanwhile is in the stream
     info = await info_of(parts, user, conversation)
     turns = await parts.assistant.conversation(conversation, user=user).history(limit=_SHOWN)
-    request_ids = await parts.request_ids(user, conversation, turns[0].seq if turns else 1)
     return {
         **_shown(info).model_dump(),
         "running": info.state == "open",
         "last_event_id": last,
-        "turns": shown_turns(turns, request_ids),
+        "turns": shown_turns(turns),
         "pending": pending(turns),
     }
 
@@ -116,21 +113,8 @@ async def delete_conversation(user: Writer, parts: Parts, conversation: Conversa
 
 
 async def info_of(parts: Service, user: str, conversation: str) -> ConversationInfo:
-    """Return what a list says of one conversation. Raises NotFound for that of anybody else."""
-    before: float | None = None
-    while page := await parts.assistant.conversations(user=user, limit=_PAGE, before=before):
-        for info in page:
-            if info.conversation == conversation:
-                return info
-        before = page[-1].updated_at
-    raise NotFound("there is no such conversation")
-
-
-async def check_there(parts: Service, user: str, conversation: str) -> bool:
-    """Tell whether anything was said in a conversation yet. Raises NotFound for that of anybody else."""
-    with suppress(ConversationNotFound):
-        return bool(await parts.store.for_user(user).read(conversation, limit=1))
-    raise NotFound("there is no such conversation")
+    """Return what a list says of one conversation. Raises ConversationNotFound, also for that of anybody else."""
+    return await parts.assistant.conversation(conversation, user=user).info()
 
 
 async def _one(parts: Service, user: str, conversation: str) -> ConversationOut:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from assistant_kit import EncryptedStore, PostgresIndex, PostgresStore, SQLiteIndex, SQLiteStore
+from assistant_kit.indexes import make_search_index
 from assistant_kit.protocols.key_provider import KeyProvider
 from assistant_kit.protocols.search_index import SearchIndex
 from assistant_kit.protocols.store import Store
@@ -45,8 +46,13 @@ class Databases:
             return EncryptedStore(SQLiteStore(self._file(".vault")), keys)
         return EncryptedStore(PostgresStore(self._address, schema="web_vault"), keys)
 
-    def index(self) -> SearchIndex:
-        """Return the index of uploaded documents."""
+    def index(self, address: str | None = None) -> SearchIndex:
+        """Return the index of uploaded documents: at an address of its own, or beside the rest.
+
+        Raises ConfigurationError, MissingDependency.
+        """
+        if address is not None:
+            return make_search_index(address)
         if self.is_sqlite:
             return SQLiteIndex(self._file(".documents"))
         return PostgresIndex(self._address, schema="web_documents")

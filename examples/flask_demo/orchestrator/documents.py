@@ -4,6 +4,7 @@ from typing import Final
 
 from assistant_kit import Documents, DocumentSearch, HashingEmbedder
 from assistant_kit.documents.limits import ReadLimits
+from assistant_kit.protocols.masker import Masker
 from assistant_kit.protocols.search_index import SearchIndex
 
 COLLECTION: Final = "uploads"
@@ -11,10 +12,13 @@ SHOWN: Final = 800
 """Tokens of passages that one search shows: less than a result may have."""
 
 
-def make_documents(index: SearchIndex, *, largest: int) -> Documents:
-    """Return the documents of all users; `largest` is in bytes. Files of strangers are read for a bounded time."""
+def make_documents(index: SearchIndex, masker: Masker, *, largest: int) -> Documents:
+    """Return the documents of all users; `largest` is in bytes. Files of strangers are read for a bounded time.
+
+    The index has pseudonyms in place of private values, as the journals have.
+    """
     limits = ReadLimits(max_bytes=largest, max_characters=4_000_000, max_pages=1_000, max_seconds=20.0)
-    return Documents(index, HashingEmbedder(), collection=COLLECTION, limits=limits)
+    return Documents(index, HashingEmbedder(), collection=COLLECTION, limits=limits, masker=masker)
 
 
 def make_search(documents: Documents) -> DocumentSearch:

@@ -14,6 +14,7 @@ from assistant_kit.protocols.artifact_store import Artifact
 from examples.flask_demo.orchestrator.access import Parts, Reader, Writer
 from examples.flask_demo.orchestrator.errors import Invalid, NotFound, TooLarge, documented
 from examples.flask_demo.orchestrator.service import Service
+from examples.flask_demo.orchestrator.turns import moment
 from examples.flask_demo.orchestrator.uploads import TYPES, clean_name, media_type_of
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"], responses=documented(401, 404, 413, 415, 422, 429, 503))
@@ -22,13 +23,14 @@ _MOST: Final = 1_000
 
 
 class FileOut(BaseModel):
-    """A file; `passages` are those that can be searched."""
+    """A file; `passages` are those that can be searched. Its time is UTC."""
 
     id: str
     name: str
     media_type: str
     size: int
     passages: int
+    created_at: str
 
 
 FileId = Annotated[str, Path(max_length=100)]
@@ -116,4 +118,11 @@ async def _pieces(parts: Service, user: str, file: str) -> AsyncIterator[bytes]:
 
 
 def _out(info: Artifact, passages: int) -> FileOut:
-    return FileOut(id=info.id, name=info.name, media_type=info.media_type, size=info.size, passages=passages)
+    return FileOut(
+        id=info.id,
+        name=info.name,
+        media_type=info.media_type,
+        size=info.size,
+        passages=passages,
+        created_at=moment(info.created_at),
+    )

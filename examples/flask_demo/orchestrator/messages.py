@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from assistant_kit import InputError
 from examples.flask_demo.orchestrator.access import ConversationId, Parts, Plain, Reader, RequestKey, Writer
 from examples.flask_demo.orchestrator.attachments import Attached, message_of
-from examples.flask_demo.orchestrator.conversations import check_there, info_of
+from examples.flask_demo.orchestrator.conversations import info_of
 from examples.flask_demo.orchestrator.errors import Conflict, documented
 from examples.flask_demo.orchestrator.files import uploaded
 from examples.flask_demo.orchestrator.service import Service
@@ -67,14 +67,14 @@ async def say(
     message again under its key joins the answer that is under way, or replays it.
     """
     files = await _files(parts, user, said.files)
-    begun = await check_there(parts, user, conversation)
+    before = await info_of(parts, user, conversation)
     started = await parts.relay.start(
         message_of(said.text, files),
         user=user,
         conversation=conversation,
         request_id=key,
     )
-    if not begun and not (await info_of(parts, user, conversation)).title:
+    if not before.records and not before.title:
         await parts.assistant.conversation(conversation, user=user).rename(_title(said.text))
     if "application/json" in accept:
         place = await parts.stream_place(user, conversation) if started.after is None else str(started.after)
@@ -92,7 +92,7 @@ async def events(
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,
 ) -> Response:
     """Read what happens in a conversation, from an event on (default: from now on); it does not end by itself."""
-    await check_there(parts, user, conversation)
+    await info_of(parts, user, conversation)
     await parts.log.for_user(user).standing(conversation)  # a log that is away is told before the stream begins
     entries = parts.relay.follow(user=user, conversation=conversation, after=last_event_id or after)
     return parts.streams.of(entries)
@@ -101,7 +101,7 @@ async def events(
 @router.post("/stop", status_code=202)
 async def stop(user: Writer, parts: Parts, conversation: ConversationId) -> Nothing:
     """Stop the answer, wherever it is being made."""
-    await check_there(parts, user, conversation)
+    await info_of(parts, user, conversation)
     await parts.relay.stop(user=user, conversation=conversation)
     return Nothing()
 
@@ -111,7 +111,7 @@ async def decide(
     user: Writer, parts: Parts, conversation: ConversationId, call_id: str, decision: DecisionIn
 ) -> Nothing:
     """Allow or refuse a call that waits; the turn then goes on, and streams."""
-    await check_there(parts, user, conversation)
+    await info_of(parts, user, conversation)
     handle = parts.assistant.conversation(conversation, user=user)
     record = handle.approve if decision.approve else handle.deny
     try:

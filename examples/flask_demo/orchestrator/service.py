@@ -1,6 +1,6 @@
 """All that the routes use, put together once for an application. Nothing of it remembers a request."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,6 @@ from assistant_kit import (
     Assistant,
     Documents,
     EncryptedStore,
-    HTTPTools,
     PrometheusObserver,
     RedisState,
     RuleMasker,
@@ -20,6 +19,7 @@ from assistant_kit import (
     StoreVault,
 )
 from assistant_kit.artifact_stores import make_artifact_store
+from assistant_kit.artifact_stores.encrypted import EncryptedArtifactStore
 from assistant_kit.event_logs.redis import RedisEventLog
 from assistant_kit.integrations.streaming import Relay, RelaySettings
 from assistant_kit.protocols.artifact_store import ArtifactStore
@@ -39,7 +39,7 @@ from examples.flask_demo.orchestrator.event_stream import Streams
 from examples.flask_demo.orchestrator.limits import Limits
 from examples.flask_demo.orchestrator.metrics import WebMetrics
 from examples.flask_demo.orchestrator.settings import Settings
-from examples.flask_demo.orchestrator.tool_servers import ToolTokens, make_tool_servers
+from examples.flask_demo.orchestrator.tool_servers import ToolServer, ToolTokens, make_tool_servers
 from examples.flask_demo.orchestrator.turns import with_citations
 from examples.flask_demo.orchestrator.users import Users
 from examples.flask_demo.service_tokens import KeyRing, Verifier
@@ -66,7 +66,7 @@ class Service:
     artifacts: ArtifactStore
     log: RedisEventLog
     model: Model
-    tool_servers: Sequence[HTTPTools]
+    tool_servers: Sequence[ToolServer]
     toolsets: Sequence[Toolset]
     guards: Guards
     policies: Sequence[Policy]
@@ -111,24 +111,12 @@ class Service:
         with suppress(StoreError):
             await self.log.for_user(user).forget(conversation)
 
-    async def request_ids(self, user: str, conversation: str, begin: int) -> Mapping[int, str]:
-        """Return the request ids of turns from a place of the journal on, by their places. Raises StoreError."""
-        records = await self.store.for_user(user).read(conversation, after=begin - 1)
-        return {
-            record.seq: record.record_id.removeprefix(_REQUEST)
-            for record in records
-            if record.record_id.startswith(_REQUEST)
-        }
-
     async def erase(self, user: str) -> None:
         """Erase all that is kept of a user; what is being answered is stopped first. Raises StoreError."""
         for info in await self.assistant.conversations(user=user):
             if info.state == "open":
                 await self.relay.stop(user=user, conversation=info.conversation)
         await self.assistant.erase_user(user)
-
-
-_REQUEST: Final = "request/"
 
 
 def make_service(settings: Settings, *, model: Model | None = None) -> Service:
@@ -139,8 +127,9 @@ def make_service(settings: Settings, *, model: Model | None = None) -> Service:
     databases, keys = Databases.at(settings.database_url), KeyRing.from_file(settings.signing_keys)
     tls = None if settings.tls_dir is None else partial(client_context, settings.tls_dir, NAME)
     state, store = RedisState(settings.redis_url, prefix=f"{_PREFIX}:state"), databases.journals(settings.master_keys)
-    masker, index = RuleMasker(StoreVault(databases.vault(settings.master_keys))), databases.index()
-    documents = make_documents(index, largest=settings.largest_file)
+    masker = RuleMasker(StoreVault(databases.vault(settings.master_keys)))
+    index = databases.index(settings.vectors_url)
+    documents = make_documents(index, masker, largest=settings.largest_file)
     model = make_model(settings.model) if model is None else model
     tokens = ToolTokens(keys, settings.token_issuer)
     tool_servers = make_tool_servers(settings.tool_servers, tokens, tls)
@@ -149,7 +138,7 @@ def make_service(settings: Settings, *, model: Model | None = None) -> Service:
     users, limits, artifacts = (
         Users(databases.users()),
         Limits(settings.limits, state),
-        make_artifact_store(settings.files_url),
+        EncryptedArtifactStore(make_artifact_store(settings.files_url), settings.master_keys),
     )
     log, counted = RedisEventLog(settings.redis_url, prefix=f"{_PREFIX}:events"), WebMetrics()
     elsewhere = KeptElsewhere(settings.tool_servers, tokens, tls)

@@ -1,11 +1,10 @@
 """What the environment says: where to listen, where data and other services are, which model answers."""
 
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from assistant_kit import AssistantKitError
@@ -19,12 +18,14 @@ environment (a secret VAR may stand in a file that VAR_FILE names):
   LISTEN           host:port of the API
   ADMIN_LISTEN     host:port of /health, /ready, /metrics and the keys for tool servers; no user's data
   DATABASE_URL     sqlite:///file or postgresql://…: journals, vault, users, passages of documents
+  VECTORS_URL      passages of documents, if not there: qdrant://host:6333/name, weaviate://host:8080/Name,
+                   pinecone://index (with PINECONE_API_KEY), …; qdrants, weaviates by TLS; :key@ may precede the host
   REDIS_URL        redis://…: limits, quotas, live events
   FILES_URL        file:///folder or s3://bucket/prefix: uploaded files
-  TOOL_SERVERS     calendar=https://host:port,notes=…,search=… (default: none)
+  TOOL_SERVERS     calendar=https://host:port (by the plain contract), search=mcp+https://host:port/mcp (by MCP), …
   JWKS_URL         where the front end publishes the keys of its tokens
   TOKEN_ISSUER     who issues these tokens: the front end's PUBLIC_URL
-  MASTER_KEYS      name:base64, the newest first: what encrypts journals and vault (made by: … orchestrator keys)
+  MASTER_KEYS      name:base64, the newest first: what encrypts journals, vault and files (… orchestrator keys)
   SIGNING_KEYS_FILE  keys of the tokens for tool servers, shared by all instances; made when it is missing
   TLS_DIR          folder of certificates; without it plain HTTP, for one machine only
   OPENAI_API_KEY   answer with a model of the OpenAI API; without it a rule-based model answers
@@ -62,6 +63,19 @@ class ModelPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPlace:
+    """Where a tool server is: by the plain contract what comes before its routes, by MCP its endpoint."""
+
+    url: str
+    protocol: Literal["plain", "mcp"] = "plain"
+
+    @property
+    def base(self) -> str:
+        """What comes before the other routes of a server of ours."""
+        return self.url.removesuffix("/mcp") if self.protocol == "mcp" else self.url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of one start. `model` is None where the rule-based model answers.
 
@@ -77,7 +91,8 @@ class Settings:
     token_issuer: str
     master_keys: MasterKeys
     signing_keys: Path
-    tool_servers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    vectors_url: str | None = field(default=None, repr=False)
+    tool_servers: Mapping[str, ToolPlace] = field(default_factory=lambda: MappingProxyType({}))
     tls_dir: Path | None = None
     model: ModelPlace | None = None
     request_tokens: int = 4_000
@@ -105,6 +120,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         token_issuer=needed(environment, "TOKEN_ISSUER", "the front end's PUBLIC_URL"),
         master_keys=master_keys(environment),
         signing_keys=Path(needed(environment, "SIGNING_KEYS_FILE", "a file of its own, which all instances share")),
+        vectors_url=given(environment, "VECTORS_URL"),
         tool_servers=_tool_servers(environment),
         tls_dir=None if tls is None else Path(tls),
         model=_model(environment),
@@ -131,24 +147,25 @@ def database_url(environment: Mapping[str, str]) -> str:
 
 
 def master_keys(environment: Mapping[str, str]) -> MasterKeys:
-    """Return the keys that encrypt journals and vault. Raises SettingsError."""
-    lines = needed(environment, "MASTER_KEYS", "what `python -m examples.flask_demo.orchestrator keys` prints")
-    named = [line.partition(":") for line in lines.split()]
+    """Return the keys that encrypt journals, vault and files. Raises SettingsError."""
+    text = needed(environment, "MASTER_KEYS", "what `python -m examples.flask_demo.orchestrator keys` prints")
     try:
-        return MasterKeys({name: b64decode(encoded, validate=True) for name, _, encoded in named})
-    except ValueError as error:  # what stands there may be a key: it is not shown
-        raise SettingsError("MASTER_KEYS: each is a name, a colon and 32 bytes in base64") from error
+        return MasterKeys.from_text(text)
     except AssistantKitError as error:
         raise SettingsError(f"MASTER_KEYS: {error}") from error
 
 
-def _tool_servers(environment: Mapping[str, str]) -> Mapping[str, str]:
-    servers: dict[str, str] = {}
+def _tool_servers(environment: Mapping[str, str]) -> Mapping[str, ToolPlace]:
+    servers: dict[str, ToolPlace] = {}
     for entry in filter(None, (one.strip() for one in environment.get("TOOL_SERVERS", "").split(","))):
-        name, _, url = entry.partition("=")
+        name, _, address = entry.partition("=")
+        url = address.removeprefix("mcp+").rstrip("/")
         if not name.isidentifier() or name in servers or urlsplit(url).scheme not in ("http", "https"):
-            raise SettingsError(f"TOOL_SERVERS has {entry!r}: write name=https://host:port, each name once")
-        servers[name] = url.rstrip("/")
+            raise SettingsError(
+                f"TOOL_SERVERS has {entry!r}: write name=https://host:port, or name=mcp+https://host:port/mcp;"
+                " each name once"
+            )
+        servers[name] = ToolPlace(url=url, protocol="mcp" if address.startswith("mcp+") else "plain")
     return MappingProxyType(servers)
 
 

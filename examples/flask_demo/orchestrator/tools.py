@@ -9,7 +9,7 @@ import anyio
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant_kit import HTTPTools, InvalidArguments, OutcomeUnknown, ToolContext, ToolError, ToolOutput, guarded
+from assistant_kit import InvalidArguments, OutcomeUnknown, ToolContext, ToolError, ToolOutput, guarded
 from assistant_kit.deadline import Deadline
 from assistant_kit.messages import Json, text_of
 from assistant_kit.protocols.policy import Call
@@ -18,6 +18,7 @@ from assistant_kit.tool_spec import Keyed, ToolSpec
 from examples.flask_demo.orchestrator.access import Parts, Reader, RequestKey, Writer
 from examples.flask_demo.orchestrator.errors import Forbidden, Invalid, NotFound, Unavailable, documented
 from examples.flask_demo.orchestrator.service import Service
+from examples.flask_demo.orchestrator.tool_servers import ToolServer
 
 router = APIRouter(prefix="/api/v1/tools", tags=["tools"], responses=documented(401, 403, 404, 422, 429, 503))
 _PATIENCE: Final = 30.0  # seconds for a call
@@ -59,8 +60,8 @@ async def list_tools(user: Reader, parts: Parts) -> dict[str, Any]:
     """List the tools on offer now, and say how their servers are."""
     servers: dict[str, str] = {}
 
-    async def ask(server: HTTPTools) -> None:
-        health = await server.check()
+    async def ask(server: ToolServer) -> None:
+        health = await server.check(user)
         servers[server.name] = "ok" if health.available else "down"
 
     async with anyio.create_task_group() as group:

@@ -42,16 +42,17 @@ def seconds_of(text: str) -> float:
     return at.replace(tzinfo=at.tzinfo or UTC).timestamp()
 
 
-def shown_turns(turns: Sequence[HistoryTurn], request_ids: Mapping[int, str]) -> list[JsonObject]:
-    """Return turns, the oldest first; `request_ids` has those that are known, by the place of the turn."""
+def shown_turns(turns: Sequence[HistoryTurn]) -> list[JsonObject]:
+    """Return turns, the oldest first. `steps` has what was said and called in its order; `text` is the last answer."""
     return [
         {
             "id": turn.turn,
-            "request_id": request_ids.get(turn.seq),
+            "request_id": turn.request_id,
             "at": moment(turn.started_at),
             "user": said(turn.content),
             "text": turn.text,
             "status": _STATUS[turn.outcome],
+            "steps": [{"text": step.text, "tools": [_tool(call) for call in step.tool_calls]} for step in turn.steps],
             "tools": [_tool(call) for call in turn.tool_calls],
             "citations": cited(turn, turns[:place]),
             "usage": shown_usage(turn.usage),

@@ -1,11 +1,11 @@
 """The notes of a user: each is a text file in the artifact store, named by its title.
 
 A table says which artifact is the note of a title now. It knows no titles, only their hashes: what a user has written
-is in the artifact store alone, which erases and exports it.
+is in the artifact store alone, which encrypts it.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -21,6 +21,7 @@ from sqlmodel import Session, col, select
 from assistant_kit import ToolContext, ToolError, keyed, tool
 from assistant_kit.protocols.artifact_store import Artifact, ArtifactNotFound, ArtifactStore
 from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.protocols.user_data import UserData
 from assistant_kit.toolsets.functions import FunctionTools
 from examples.flask_demo.tables import Kept, Table
 
@@ -122,6 +123,17 @@ class Notes(Kept):
             return False
         return await self._artifacts.for_user(user).delete(row.artifact)
 
+    async def erase(self, user: str) -> None:
+        """Delete all notes of a user; may be repeated."""
+        await to_thread.run_sync(self._erase, user)
+        await self._artifacts.erase_user(user)
+
+    async def export(self, user: str) -> AsyncIterator[UserData]:
+        """Return the notes of a user, with their bytes in base64."""
+        async for kept in self._artifacts.export_user(user):
+            if isinstance(kept, UserData):
+                yield kept
+
     async def _put(self, user: str, title: str, text: str) -> Artifact:
         data = text.encode(errors="replace")
         if len(data) > LARGEST:
@@ -189,6 +201,11 @@ class Notes(Kept):
                 session.rollback()
                 return False
         return True
+
+    def _erase(self, user: str) -> None:
+        with Session(self._engine) as session:
+            session.exec(delete(NoteRow).where(col(NoteRow.user) == user))
+            session.commit()
 
     def _delete(self, row: NoteRow) -> bool:
         with Session(self._engine) as session:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from assistant_kit import PostgresIndex, SQLiteIndex, ToolContext
 from assistant_kit.artifact_stores import make_artifact_store
+from assistant_kit.artifact_stores.encrypted import EncryptedArtifactStore
 from assistant_kit.integrations.serving import ServingSettings, tool_server
 from assistant_kit.messages import JsonObject
 from assistant_kit.protocols.search_index import SearchIndex
@@ -224,8 +225,16 @@ def _calendar(settings: Settings) -> Service:
 def _notes(settings: Settings) -> Service:
     if not settings.files_url:
         raise SettingsError("FILES_URL is missing: set it to file:///folder or s3://bucket/prefix")
-    artifacts = make_artifact_store(settings.files_url)
+    if settings.master_keys is None:
+        raise SettingsError(
+            "MASTER_KEYS is missing: set it to what `… flask_demo.orchestrator keys` prints, not to its"
+        )
+    kept = make_artifact_store(f"{settings.files_url.rstrip('/')}/notes")  # the rest is the orchestrators'
+    artifacts = EncryptedArtifactStore(kept, settings.master_keys)
     notes = Notes(engine_at(_database(settings), "notes"), artifacts)
+
+    async def export(user: str) -> Sequence[JsonObject]:
+        return [{"id": kept.name, **kept.data} async for kept in notes.export(user)]
 
     async def close() -> None:
         await to_thread.run_sync(notes.close)
@@ -233,6 +242,7 @@ def _notes(settings: Settings) -> Service:
 
     return Service(
         name="notes",
+        user_data=UserData(erase=notes.erase, export=export),
         toolset=notes_tools(notes),
         dependencies={
             "database": lambda: to_thread.run_sync(notes.ping, abandon_on_cancel=True),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from assistant_kit.stores.encrypted import MasterKeys
 from examples.flask_demo.environment import given, log_level, needed
 
 VARIABLES: Final = """\
@@ -14,7 +15,8 @@ environment:
   JWKS_URL       where the orchestrators publish the keys of their tokens
   TOKEN_ISSUER   who issues these tokens: the front end's PUBLIC_URL
   DATABASE_URL   sqlite:///file or postgresql://…: appointments, the handbook's index
-  FILES_URL      file:///folder or s3://bucket/prefix: notes
+  FILES_URL      file:///folder or s3://bucket/prefix: notes, under /notes in it
+  MASTER_KEYS    name:base64, the newest first: what encrypts notes, which need it; not the orchestrators'
   REDIS_URL      redis://…: what came of calls, so that a repeated one is made once (default: this process's memory)
   TLS_DIR        folder of certificates; without it plain HTTP, for one machine only
   HOSTS          names by which it is reached, beside those of this machine: "notes:* notes-blue:*"
@@ -32,6 +34,7 @@ class Settings:
     token_issuer: str
     database_url: str = field(default="", repr=False)
     files_url: str = ""
+    master_keys: MasterKeys | None = None
     redis_url: str = field(default="", repr=False)
     tls_dir: Path | None = None
     hosts: tuple[str, ...] = ()
@@ -40,8 +43,8 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the environment. Raises SettingsError."""
-    tls = given(environment, "TLS_DIR")
+    """Read the environment. Raises SettingsError, ConfigurationError."""
+    tls, keys = given(environment, "TLS_DIR"), given(environment, "MASTER_KEYS")
     return Settings(
         listen=needed(environment, "LISTEN", "host:port, such as 127.0.0.1:8021"),
         admin_listen=needed(environment, "ADMIN_LISTEN", "host:port, such as 127.0.0.1:8031"),
@@ -49,6 +52,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         token_issuer=needed(environment, "TOKEN_ISSUER", "the front end's PUBLIC_URL"),
         database_url=given(environment, "DATABASE_URL") or "",
         files_url=given(environment, "FILES_URL") or "",
+        master_keys=None if keys is None else MasterKeys.from_text(keys, place="MASTER_KEYS"),
         redis_url=given(environment, "REDIS_URL") or "",
         tls_dir=None if tls is None else Path(tls),
         hosts=tuple(environment.get("HOSTS", "").split()),

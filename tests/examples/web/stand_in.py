@@ -40,6 +40,8 @@ class Conversation:
     entries: list[tuple[int, str, JsonObject]] = field(default_factory=list[tuple[int, str, JsonObject]])
     turns: list[JsonObject] = field(default_factory=list[JsonObject])
     pending: list[JsonObject] = field(default_factory=list[JsonObject])
+    saying: str = ""
+    """The answer that is being told: it is in no turn before it is whole."""
     is_early: bool = False
     """Whether GET names an event from before everything that it shows, as an orchestrator may that does not know."""
     happened: anyio.Event = field(default_factory=anyio.Event)
@@ -79,8 +81,21 @@ class Conversation:
             _TAKEN_IN[name](self, data)
 
 
+def _said(one: Conversation, data: JsonObject) -> None:
+    one.saying += data["text"]
+
+
+def _retracted(one: Conversation, data: JsonObject) -> None:
+    one.saying = one.saying.removesuffix(data["text"]) if data.get("text") else ""
+
+
 def _called(one: Conversation, data: JsonObject) -> None:
-    one.turns[-1]["tools"].append({**data, "outcome": None, "text": ""})
+    turn, tool = one.turns[-1], {**data, "outcome": None, "text": ""}
+    if one.saying or not turn["steps"]:
+        turn["steps"].append({"text": one.saying, "tools": []})
+    one.saying = ""
+    turn["steps"][-1]["tools"].append(tool)
+    turn["tools"].append(tool)
 
 
 def _answered(one: Conversation, data: JsonObject) -> None:
@@ -102,13 +117,19 @@ def _decided(one: Conversation, data: JsonObject) -> None:
 
 def _completed(one: Conversation, data: JsonObject) -> None:
     one.turns[-1].update(status=data["status"], text=data["output"] or "", citations=data.get("citations", []))
+    if data["status"] == "completed":
+        one.turns[-1]["steps"].append({"text": data["output"] or "", "tools": []})
+    one.saying = ""
 
 
 def _failed(one: Conversation, data: JsonObject) -> None:
+    one.saying = ""
     one.turns[-1].update(status="failed", error=data["error"])
 
 
 _TAKEN_IN: dict[str, Callable[[Conversation, JsonObject], None]] = {
+    "token": _said,
+    "text_retracted": _retracted,
     "tool_request": _called,
     "tool_result": _answered,
     "approval_required": _asked,
@@ -127,11 +148,27 @@ def _turn(data: JsonObject) -> JsonObject:
         "user": user,
         "text": "",
         "status": "running",
+        "steps": [],
         "tools": [],
         "citations": [],
         "usage": {},
         "error": None,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of a user."""
+
+    id: str
+    user: str
+    name: str
+    media_type: str
+    content: bytes
+
+    def brief(self) -> JsonObject:
+        more = {"media_type": self.media_type, "size": len(self.content), "passages": 1, "created_at": NOW}
+        return {"id": self.id, "name": self.name, **more}
 
 
 class StandIn:
@@ -147,7 +184,7 @@ class StandIn:
         self.is_down: bool = False
         """While true, everything is answered with 503, and streams end."""
         self.held: dict[tuple[str, str], Conversation] = {}
-        self.files: dict[str, tuple[str, bytes]] = {}
+        self.files: dict[str, File] = {}
         self._keys: dict[str, str] = {}
         self._numbers = itertools.count(1)
         self._portal = portal
@@ -173,6 +210,12 @@ class StandIn:
         self.held[user, id_] = Conversation(id=id_, title=title)
         return id_
 
+    def has(self, user: str, name: str, content: bytes = b"words", media_type: str = "text/plain") -> str:
+        """Let a user have a file."""
+        id_ = f"f_{next(self._numbers)}"
+        self.files[id_] = File(id=id_, user=user, name=name, media_type=media_type, content=content)
+        return id_
+
     def routes(self) -> list[Route]:
         """Return the API."""
         one = "/api/v1/conversations/{id}"
@@ -183,8 +226,9 @@ class StandIn:
             Route(f"{one}/events", self._events),
             Route(f"{one}/stop", self._stop, methods=["POST"]),
             Route(f"{one}/approvals/{{call}}", self._approvals, methods=["POST"]),
+            Route("/api/v1/files", self._files),
             Route("/api/v1/files", self._upload, methods=["POST"]),
-            Route("/api/v1/files/{id}", self._file),
+            Route("/api/v1/files/{id}", self._file, methods=["GET", "DELETE"]),
             Route("/health", self._health),
             Route("/ready", self._health),
         ]
@@ -220,7 +264,7 @@ class StandIn:
         if one.running:
             raise _Refused(409, "conflict", "The conversation is busy.")
         self._keys[key] = one.id
-        files = [{"id": id_, "name": self.files[id_][0]} for id_ in body["files"]]
+        files = [{"id": id_, "name": self.files[id_].name} for id_ in body["files"]]
         one.add("message", {"request_id": key, "text": body["text"], "files": files})
         self._play(one, body["text"].split()[0], key)
         return JSONResponse(begun, 202)
@@ -246,19 +290,25 @@ class StandIn:
         return JSONResponse({}, 202)
 
     async def _upload(self, request: Request) -> Response:
-        self._user(request)
+        user = self._user(request)
         async with request.form() as form:
             file: Any = form["file"]
-            content = await file.read()
-            id_ = f"f_{next(self._numbers)}"
-            self.files[id_] = (file.filename, content)
-        told = {"id": id_, "name": file.filename, "media_type": "text/plain", "size": len(content), "passages": 1}
-        return JSONResponse(told, 201)
+            id_ = self.has(user, file.filename, await file.read())
+        return JSONResponse(self.files[id_].brief(), 201)
+
+    async def _files(self, request: Request) -> Response:
+        user = self._user(request)
+        mine = [file.brief() for file in self.files.values() if file.user == user]
+        return JSONResponse({"files": mine[::-1]})
 
     async def _file(self, request: Request) -> Response:
-        self._user(request)
-        name, content = self.files[request.path_params["id"]]
-        return Response(content, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        user, file = self._user(request), self.files.get(request.path_params["id"])
+        if file is None or file.user != user:
+            raise _Refused(404, "not_found", "There is no such file.")
+        if request.method == "DELETE":
+            del self.files[file.id]
+            return Response(status_code=204)
+        return Response(file.content, headers={"Content-Disposition": f'attachment; filename="{file.name}"'})
 
     async def _events(self, request: Request) -> Response:
         one = self._one(request)

@@ -2,7 +2,7 @@
 
 import { sentence } from "./words.js";
 
-const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+const token = document.querySelector('meta[name="csrf-token"]')?.getAttribute("content") ?? "";
 
 /** What was asked is refused (`status` of HTTP, `code` of the API), or could not be asked (`status` 0). */
 export class Refused extends Error {

@@ -1,6 +1,6 @@
 // The page of a conversation: what happens is shown, what people do is sent.
 
-import { ask } from "./api.js";
+import { ask, askUntilHeard, newKey } from "./api.js";
 import { Channel } from "./channel.js";
 import { Composer, signInLink } from "./composer.js";
 import { Speech } from "./speech.js";
@@ -121,6 +121,27 @@ async function decide(card, isAllowed) {
   }
 }
 
+/** Say again what was said in a turn that failed. */
+async function sayAgain(form) {
+  const { key, text } = form.elements;
+  const button = form.querySelector("button");
+  const problem = form.querySelector('[data-field="problem"]');
+  const json = { text: text.value, files: new FormData(form).getAll("file") };
+  button.disabled = true;
+  problem.hidden = true;
+  try {
+    await askUntilHeard("POST", `${path}/messages`, { json, headers: { "Idempotency-Key": key.value } });
+    form.remove();
+    composer.text.focus();
+    toEnd();
+  } catch (error) {
+    if (error.status !== 0 && error.status < 500) key.value = newKey();
+    problem.textContent = error.message;
+    problem.hidden = false;
+    button.disabled = false;
+  }
+}
+
 function isNearEnd() {
   const page = document.documentElement;
   return page.scrollHeight - page.scrollTop - page.clientHeight < NEAR;
@@ -131,9 +152,11 @@ function toEnd() {
 }
 
 root.addEventListener("submit", (event) => {
-  if (!event.target.matches(".approval")) return;
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || !form.matches(".approval, .again")) return;
   event.preventDefault();
-  void decide(event.target, event.submitter?.value === "yes");
+  if (form.matches(".again")) void sayAgain(form);
+  else void decide(form, event.submitter?.getAttribute("value") === "yes");
 });
 stopper.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -146,7 +169,7 @@ addEventListener("keydown", (event) => {
   }
 });
 
-document.querySelector(".hint.js").hidden = false;
+document.querySelector(".hint.js").removeAttribute("hidden");
 showRunning();
 toEnd();
 composer.text.focus({ preventScroll: true });

@@ -2,5 +2,5 @@
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 for (const time of document.querySelectorAll("time[datetime]")) {
-  time.textContent = format.format(new Date(time.dateTime));
+  time.textContent = format.format(new Date(time.getAttribute("datetime")));
 }

@@ -3,11 +3,15 @@
 // `message` begins a turn, or begins it anew; events of a turn that the page already shows as finished are skipped. So a
 // page may be given events from before what it shows, and still ends with the same.
 
+import { newKey } from "./api.js";
 import { wordsOf } from "./words.js";
 
 const OVER = new Set(["completed", "failed", "cancelled"]);
 
-const copy = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
+const copy = (id) => {
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
+  return /** @type {any} */ (template.content.firstElementChild.cloneNode(true));
+};
 const field = (element, name) => element.querySelector(`[data-field="${name}"]`);
 const pretty = (value) => JSON.stringify(value ?? null, null, 2);
 
@@ -42,6 +46,7 @@ export class Turns {
     this.segments = [];
     this.isOpen = false;
     this.speech.forget();
+    for (const form of this.root.querySelectorAll(".again")) form.remove();
     if (shown && OVER.has(shown.dataset.status)) {
       this.turn = null;
       return;
@@ -171,6 +176,7 @@ export class Turns {
     this.turn.dataset.status = "failed";
     this.dropText();
     this.note(wordsOf("failed", error ?? {}));
+    this.offerAgain();
     this.end();
   }
 
@@ -193,6 +199,17 @@ export class Turns {
     if (this.isOpen) this.segments.pop().remove();
     this.isOpen = false;
     this.speech.forget();
+  }
+
+  /** Offer to say the same again, with the same files. */
+  offerAgain() {
+    const form = copy("again-template");
+    form.elements.key.value = newKey();
+    form.elements.text.value = field(this.turn, "said").textContent;
+    for (const { dataset } of this.turn.querySelectorAll(".said [data-file]")) {
+      form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "file", value: dataset.file }));
+    }
+    field(this.turn, "note").after(form);
   }
 
   end() {
@@ -265,6 +282,7 @@ export class Turns {
 /** Return a file as it is listed: a link that loads it down. */
 export function fileChip({ id, name }) {
   const chip = copy("file-template");
+  chip.dataset.file = id;
   const link = field(chip, "name");
   link.textContent = name;
   link.href = `/api/v1/files/${encodeURIComponent(id)}`;

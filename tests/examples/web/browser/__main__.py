@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FILES = ("chat.py", "connection.py", "looks.py")
+FILES = ("chat.py", "connection.py", "files.py", "looks.py")
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """What a browser shows of a conversation, as it happens."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +8,11 @@ from playwright.sync_api import Browser, Dialog, FilePayload, Page, Request, exp
 
 from tests.examples.web.browser import scenes
 from tests.examples.web.browser.site import Site, Visitor, visiting
+
+_STEPS = """() => [...document.querySelectorAll(".turn .steps > *")].map((step) => [
+    step.className,
+    step.matches(".answer") ? step.innerHTML : step.textContent.replace(/\\s+/g, " "),
+])"""
 
 
 def _sends(page: Page, text: str) -> None:
@@ -68,6 +74,24 @@ def test_a_tool_shows_as_a_card_with_what_it_was_asked_and_what_it_said(ann: Vis
     expect(card).to_contain_text("<b>no</b> calendar")
     page.reload()
     expect(page.locator(".tool .badge")).to_have_text("failed")
+
+
+@pytest.mark.parametrize("end", [scenes.complete("On **Tuesday**."), scenes.FAILED], ids=["completed", "failed"])
+def test_after_a_reload_a_turn_looks_as_it_did_live(ann: Visitor, end: tuple[str, dict[str, Any]]) -> None:
+    talk = ann.begins()
+    page = ann.opens(f"/conversations/{talk}")
+    scenes.say(ann, talk, "When?", "r1")
+    again = {**scenes.LOOK, "call_id": "call_9"}
+    for words, call in (("I look at **it**. ", scenes.LOOK), ("Once more.\n\n", again)):
+        scenes.play(ann, talk, [*scenes.tokens(words), ("tool_request", call), scenes.result(call, "ok", "{}")])
+    scenes.play(ann, talk, [*scenes.tokens("On **Tue"), end])
+    expect(page.locator(".turn")).to_have_attribute("data-status", re.compile("completed|failed"))
+
+    live = page.evaluate(_STEPS)
+    page.reload()
+
+    assert page.evaluate(_STEPS) == live
+    assert [kind for kind, _ in live][:4] == ["answer plain-text", "card tool", "answer plain-text", "card tool"], live
 
 
 @pytest.mark.parametrize(("button", "word"), [("Allow", "allowed"), ("Deny", "denied")])
@@ -185,7 +209,62 @@ def test_what_delays_or_changes_an_answer_is_said_in_words(ann: Visitor) -> None
         expect(page.locator(".turn .note:visible").filter(has_text=words)).to_have_count(1)
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     page.reload()
-    expect(page.locator(".turn .note")).to_have_text("The answer could not be finished. The model is away.")
+    expect(page.locator(".turn").locator("[data-field=note]")).to_have_text(
+        "The answer could not be finished. The model is away."
+    )
+
+
+def test_an_answer_that_failed_is_asked_for_again_once_with_its_files(ann: Visitor) -> None:
+    file = {"id": ann.site.stand_in.has(ann.user.id, "practice.md"), "name": "practice.md"}
+    talk = ann.begins()
+    page = ann.opens(f"/conversations/{talk}")
+    scenes.say(ann, talk, "When is it\nopen?", "r1", [file])
+    scenes.play(ann, talk, [*scenes.tokens("On Tu"), scenes.FAILED])
+    again = page.get_by_role("button", name="Try again")
+
+    page.route("**/messages", lambda route: route.fulfill(status=429, json={"error": {"message": "too much today"}}))
+    again.click()
+    expect(page.locator(".again [role=alert]")).to_have_text("Too much today.")
+    page.unroute("**/messages")
+    again.click()
+
+    expect(page.locator(".said-text")).to_have_text(["When is it\nopen?"] * 2)
+    expect(page.locator(".turn").last.locator(".said .chip a")).to_have_text("practice.md")
+    expect(again).to_have_count(0)
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    scenes.play(ann, talk, [scenes.complete("On Tuesday.")])
+    expect(page.locator(".answer")).to_have_text("On Tuesday.")
+    assert len(ann.site.stand_in.held[ann.user.id, talk].turns) == 2
+
+
+def test_a_page_that_is_opened_on_a_failed_answer_offers_to_try_again(ann: Visitor) -> None:
+    talk = ann.begins()
+    for request_id in ("r1", "r2"):
+        scenes.say(ann, talk, "Hello", request_id)
+        scenes.play(ann, talk, [scenes.FAILED])
+    page = ann.opens(f"/conversations/{talk}")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(1)
+
+    page.get_by_role("button", name="Try again").click()
+
+    expect(page.locator(".turn")).to_have_count(3)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    page.reload()
+    expect(page.locator(".turn").last).to_have_attribute("data-status", "running")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_without_javascript_a_failed_answer_is_asked_for_again_by_a_form(browser: Browser, site: Site) -> None:
+    with visiting(browser, site, javascript=False) as ann:
+        talk = ann.begins()
+        scenes.say(ann, talk, "Hello", "r1", [{"id": site.stand_in.has(ann.user.id, "a.txt"), "name": "a.txt"}])
+        scenes.play(ann, talk, [scenes.FAILED])
+        page = ann.opens(f"/conversations/{talk}")
+
+        page.get_by_role("button", name="Try again").click()
+
+        expect(page.locator(".said-text")).to_have_text(["Hello", "Hello"])
+        expect(page.locator(".said .chip a")).to_have_text(["a.txt", "a.txt"])
 
 
 def test_a_second_tab_shows_the_same_as_it_happens(ann: Visitor) -> None:

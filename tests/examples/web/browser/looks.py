@@ -9,6 +9,11 @@ from playwright.sync_api import Browser, Page, expect
 from tests.examples.web.browser import scenes
 from tests.examples.web.browser.site import Site, Visitor, visiting
 
+_FILES = {
+    "the-minutes-of-all-meetings-of-the-cooperative-from-2019-to-2026-as-signed.pdf": "application/pdf",
+    "A list of what there is to do in November.txt": "text/plain",
+    "practice.md": "text/markdown",
+}
 _AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 
@@ -42,6 +47,17 @@ def test_pages_fit_and_have_no_serious_barrier(
         for summary in page.locator("main summary").all():
             summary.evaluate("element => element.parentElement.open = true")
         _looked_at(page, screenshots / f"chat-{name}.png")
+        scenes.play(ann, talk, [scenes.FAILED])
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        _looked_at(page, screenshots / f"failed-{name}.png")
+        page.goto(f"{site.url}/files")
+        _looked_at(page, screenshots / f"no-files-{name}.png")
+        for title, kind in _FILES.items():
+            site.stand_in.has(ann.user.id, title, b"a" * 123_456, kind)
+        page.reload()
+        page.get_by_label("Delete “practice.md”").click()
+        expect(page.get_by_role("button", name="Delete for good")).to_be_visible()
+        _looked_at(page, screenshots / f"files-{name}.png")
         page.goto(f"{site.url}/conversations")
         _looked_at(page, screenshots / f"list-{name}.png")
         page.goto(f"{site.url}/conversations/c_none")

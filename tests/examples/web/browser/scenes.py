@@ -36,6 +36,8 @@ BOOK = {
     "digest": "d_2",
 }
 
+FAILED = ("error", {"error": {"code": "unavailable", "message": "the provider cut the answer off"}})
+
 
 def complete(output: str | None, *, status: str = "completed", **more: object) -> tuple[str, dict[str, Any]]:
     """Return the last event of a turn."""

@@ -33,6 +33,8 @@ def test_only_the_owner_reads_them(folder: Path) -> None:
 
 def test_the_parts_can_use_them(folder: Path) -> None:
     assert isinstance(master_keys({"MASTER_KEYS_FILE": str(folder / "master-keys")}), MasterKeys)
+    assert isinstance(MasterKeys.from_file(folder / "notes-master-keys"), MasterKeys)
+    assert (folder / "notes-master-keys").read_text() != (folder / "master-keys").read_text()
     for name in ("frontend", "orchestrator"):
         KeyRing.from_pem((folder / f"{name}-signing-keys.pem").read_bytes())
         client_context(folder / "tls", name)

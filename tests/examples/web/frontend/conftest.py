@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.examples.web.frontend.surroundings import Recorder, System, identity_provider, recorder, system
+from tests.examples.web.frontend.surroundings import Browser, Recorder, System, identity_provider, recorder, system
+from tests.examples.web.stand_in import StandIn, running_stand_in
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,26 @@ def web(
     folder = tmp_path_factory.mktemp("frontend")
     with system(folder, valkey_url, issuer, running_recorder.url) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[StandIn]:
+    with running_stand_in() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def talking(
+    valkey_url: str, issuer: str, stand_in: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    with system(tmp_path_factory.mktemp("frontend"), valkey_url, issuer, stand_in.url) as made:
+        yield made
+
+
+@pytest.fixture
+def ann(talking: System, stand_in: StandIn) -> Browser:
+    stand_in.is_down = False
+    stand_in.held.clear()
+    browser = talking.browser()
+    browser.sign_in("Ann")
+    return browser

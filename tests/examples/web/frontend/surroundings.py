@@ -186,7 +186,9 @@ def local(url: str) -> str:
     return url.removeprefix(PUBLIC_URL)
 
 
-def settings_in(folder: Path, redis_url: str, issuer: str, *orchestrators: str, **bounds: int) -> Settings:
+def settings_in(
+    folder: Path, redis_url: str, issuer: str, *orchestrators: str, proxies: int = 0, **bounds: int
+) -> Settings:
     """Return the settings of a front end."""
     return Settings(
         listen="127.0.0.1:8000",
@@ -196,14 +198,17 @@ def settings_in(folder: Path, redis_url: str, issuer: str, *orchestrators: str, 
         redis_url=redis_url,
         provider=Provider(issuer=issuer, client_id="web", secret=SECRET),
         signing_keys=folder / "keys.pem",
-        bounds=replace(Bounds(), **bounds),
+        proxies=proxies,
+        bounds=replace(Bounds(sign_ins=100_000), **bounds),
     )
 
 
 @contextmanager
-def system(folder: Path, redis_url: str, issuer: str, *orchestrators: str, **bounds: int) -> Generator[System]:
+def system(
+    folder: Path, redis_url: str, issuer: str, *orchestrators: str, proxies: int = 0, **bounds: int
+) -> Generator[System]:
     """Make a front end."""
-    settings = settings_in(folder, redis_url, issuer, *orchestrators, **bounds)
+    settings = settings_in(folder, redis_url, issuer, *orchestrators, proxies=proxies, **bounds)
     made = make_frontend(settings)
     try:
         yield System(frontend=made, settings=settings, issuer=issuer)

@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assistant_kit.errors import StoreUnavailable
+from assistant_kit.integrations.streaming import sse
+from assistant_kit.protocols import event_log
 from examples.flask_demo.frontend import event_stream
-from examples.flask_demo.frontend.event_stream import Entry, EventTooLarge, entries_of
+from examples.flask_demo.frontend.event_stream import FAILED, RESET, Entry, EventTooLarge, entries_of
 
+_NAMES = st.sampled_from(["token", "reset", "complete"])
+_DATA = st.dictionaries(st.text(), st.text() | st.integers() | st.none(), max_size=3)
 TEXT = (
     b'id: 1\nevent: token\ndata: {"text": "a\xe2\x80\xa8b"}\n\n: alive\n\n'
     b'event: reset\r\ndata: {"last_event_id":\r\ndata: "7"}\r\n\r\n'
@@ -28,6 +33,20 @@ def test_however_a_stream_is_cut_its_events_are_the_same(cuts: list[int]) -> Non
     ends = [0, *sorted(cuts), len(TEXT)]
 
     assert list(entries_of(TEXT[a:b] for a, b in pairwise(ends))) == ENTRIES
+
+
+@given(st.lists(st.builds(sse.Entry, id=st.integers(0, 2**53), name=_NAMES, data=_DATA), max_size=4))
+def test_what_the_library_writes_is_read(written: list[sse.Entry]) -> None:
+    lines = b"".join([sse.retry(1), *map(sse.written, written), sse.failed(StoreUnavailable("x"))])
+
+    *read, last = entries_of([lines])
+
+    assert [(one.id, one.name, one.data) for one in read if one is not None] == [
+        (one.id, one.name, one.data) for one in written
+    ]
+    assert last is not None
+    assert (last.id, last.name, sse.FAILED) == (None, FAILED, FAILED)
+    assert RESET == event_log.RESET
 
 
 def test_what_is_not_complete_is_no_event() -> None:

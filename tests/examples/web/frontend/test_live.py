@@ -19,7 +19,7 @@ from socketio.exceptions import ConnectionError as NotConnected
 
 from examples.flask_demo.frontend import live
 from examples.flask_demo.frontend.live import Window
-from examples.flask_demo.frontend.sessions import COOKIE, RedisSessions, redis_sessions
+from examples.flask_demo.frontend.sessions import COOKIE, RedisSessions, SessionStore, redis_client
 from tests.examples.web.browser.site import Site, running_site
 
 JsonObject = dict[str, Any]
@@ -212,7 +212,7 @@ def test_while_nobody_can_say_who_is_signed_in_readers_go_on(ann: Ann, site: Sit
         ann.hears("token", text="one")
         next(events)
         app = site.frontend.app
-        kept, nowhere = app.session_interface, redis_sessions("redis://127.0.0.1:1", idle=1, life=1)
+        kept, nowhere = app.session_interface, SessionStore(redis_client("redis://127.0.0.1:1"), idle=1, life=1)
         app.session_interface = RedisSessions(nowhere)
         ann.hears("message", request_id="r", text="Hi", files=[])
         try:

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,23 @@ def test_after_a_reset_a_stream_goes_on_where_that_says() -> None:
 
     with following(instance, 7) as entries:
         assert ids(entries, 3) == [8, None, 4]
+
+
+def test_a_reset_to_an_earlier_event_is_told_as_the_log_may_have_forgotten_all() -> None:
+    reset = 'id: 0\nevent: reset\ndata: {"last_event_id": "0"}\n\n'
+
+    with following(Instance(told(event(8), reset, event(4))), 7) as entries:
+        assert [entry.id for entry in islice(entries, 3) if entry is not None] == [8, 0, 4]
+
+
+def test_a_stream_that_says_that_it_has_failed_counts_as_one_that_nobody_answers() -> None:
+    failed = 'event: failed\ndata: {"error": {"code": "unavailable"}}\n\n'
+    instance = Instance(told(event(1), failed), told(failed), told(event(2)))
+
+    with following(instance) as entries:
+        found = [entry.name for entry in islice(entries, 6) if entry is not None]  # two are signs that it tries again
+
+    assert found == ["token", "unreachable", "reachable", "token"]
 
 
 @pytest.mark.parametrize("status", [401, 404, 429])

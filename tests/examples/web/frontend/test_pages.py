@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,33 +10,10 @@ import pytest
 
 from examples.flask_demo.frontend import pages
 from tests.examples.web.frontend.surroundings import PUBLIC_URL, Browser, System, system
-from tests.examples.web.stand_in import StandIn, running_stand_in
+from tests.examples.web.stand_in import StandIn
 
 STATIC = Path(pages.__file__).parent / "static"
 CALL = {"call_id": "call_1", "tool": "book", "arguments": {"title": "<Dentist>"}, "digest": "d_1"}
-
-
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[StandIn]:
-    with running_stand_in() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def talking(
-    valkey_url: str, issuer: str, stand_in: StandIn, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[System]:
-    with system(tmp_path_factory.mktemp("frontend"), valkey_url, issuer, stand_in.url) as made:
-        yield made
-
-
-@pytest.fixture
-def ann(talking: System, stand_in: StandIn) -> Browser:
-    stand_in.is_down = False
-    stand_in.held.clear()
-    browser = talking.browser()
-    browser.sign_in("Ann")
-    return browser
 
 
 def _form(browser: Browser, path: str, **fields: str) -> tuple[int, str]:
@@ -132,6 +108,29 @@ def test_an_answer_can_be_stopped(ann: Browser, stand_in: StandIn) -> None:
     assert "Stopped." in ann.get(page).text
 
 
+def test_a_failed_answer_can_be_asked_for_again_with_its_files(ann: Browser, stand_in: StandIn) -> None:
+    user, page = _begun(ann, stand_in)
+    talk = page.rpartition("/")[2]
+    file = stand_in.has(user, "a.txt")
+    said = {"text": "What is\n<in> it?", "files": [{"id": file, "name": "a.txt"}]}
+    for number in range(2):
+        stand_in.tell(user, talk, "message", {"request_id": f"r{number}", **said})
+        stand_in.tell(user, talk, "error", {"error": {"code": "failed", "message": "it was cut off"}})
+    shown = ann.get(page).text
+    assert shown.count("Try again</button>") == 2, "of the last turn, and in its template"
+    form = shown[shown.index('<form class="again"') :].partition("</form>")[0]
+    fields = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+    assert (fields["text"], fields["file"]) == (said["text"], file)
+
+    for _ in range(2):
+        fields["text"] = fields["text"].replace("\n", "\r\n")  # as browsers send it
+        assert _form(ann, f"{page}/messages", **fields) == (303, f"{page}#end")
+
+    *_, turn = stand_in.held[user, talk].turns
+    assert len(stand_in.held[user, talk].turns) == 3
+    assert (turn["request_id"], turn["user"]) == (fields["key"], said)
+
+
 @pytest.mark.parametrize(("approve", "word"), [("yes", "allowed"), ("no", "denied")])
 def test_a_call_that_waits_is_shown_and_decided(ann: Browser, stand_in: StandIn, approve: str, word: str) -> None:
     user, page = _begun(ann, stand_in)
@@ -157,6 +156,61 @@ def test_a_call_that_waits_is_shown_and_decided(ann: Browser, stand_in: StandIn,
 
     assert status == 303
     assert f"<strong>{word}</strong>" in ann.get(page).text
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        (("complete", {"output": "On **Tuesday**.", "status": "completed"}), "<p>On <strong>Tuesday</strong>.</p>"),
+        (("complete", {"output": None, "status": "cancelled"}), None),
+        (("error", {"error": {"code": "failed", "message": "it was cut off"}}), None),
+    ],
+    ids=["completed", "stopped", "failed"],
+)
+def test_a_turn_is_shown_in_the_order_in_which_it_was_told(
+    ann: Browser, stand_in: StandIn, end: tuple[str, dict[str, Any]], last: str | None
+) -> None:
+    user, page = _begun(ann, stand_in)
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("message", {"request_id": "r", "text": "When?"}),
+        ("token", {"text": "I look "}),
+        ("token", {"text": "at **both** <lists>."}),
+        *_used("a"),
+        *_used("b"),
+        ("token", {"text": "One more."}),
+        *_used("c"),
+        ("token", {"text": "On **Tuesday**."}),
+        end,
+    ]
+    for name, data in events:
+        stand_in.tell(user, page.rpartition("/")[2], name, data)
+
+    shown = ann.get(page).text.partition("<template")[0]
+
+    found = re.findall(r'<div class="answer(?: plain-text)?">(.*?)</div>|data-call="([^"]*)"', shown, re.DOTALL)
+    parts = ["I look at **both** &lt;lists&gt;.", "a", "b", "One more.", "c", *([] if last is None else [last])]
+    assert [(text or call).strip() for text, call in found] == parts
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_an_answer_that_there_will_not_be_is_not_shown(ann: Browser, stand_in: StandIn, status: str) -> None:
+    user, page = _begun(ann, stand_in)
+    stand_in.tell(user, page.rpartition("/")[2], "message", {"request_id": "r", "text": "When?"})
+    (turn,) = stand_in.held[user, page.rpartition("/")[2]].turns
+    turn["steps"] = [{"text": "I look.", "tools": []}, {"text": "On Tuesday.", "tools": []}]
+    turn["status"] = status
+
+    shown = ann.get(page).text
+
+    assert "I look." in shown
+    assert "On Tuesday." not in shown
+
+
+def _used(call: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        ("tool_request", {"call_id": call, "tool": "look", "arguments": {}}),
+        ("tool_result", {"call_id": call, "outcome": "ok", "text": ""}),
+    ]
 
 
 def test_the_pages_say_when_no_orchestrator_answers(ann: Browser, stand_in: StandIn) -> None:
@@ -193,7 +247,7 @@ def test_a_status_without_words_of_its_own_is_told_all_the_same(talking: System)
 
 def test_pages_load_nothing_from_elsewhere_and_have_nothing_inline(ann: Browser, stand_in: StandIn) -> None:
     _, page = _begun(ann, stand_in)
-    for path in (page, "/conversations", "/nowhere"):
+    for path in (page, "/conversations", "/files", "/nowhere"):
         shown = ann.get(path).text
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', shown)
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", shown)

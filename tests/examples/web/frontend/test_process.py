@@ -1,19 +1,11 @@
 """The front end as a process of its own, under gunicorn: sockets, streams, and how it ends."""
 
-import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -22,85 +14,17 @@ from starlette.responses import StreamingResponse
 
 from examples.flask_demo.frontend.__main__ import main
 from examples.flask_demo.frontend.server import GRACE
-from tests.examples.web.frontend.surroundings import SECRET, Recorder, typed
-from tests.services.processes import ending_with_us, free_port
+from tests.examples.web.frontend.processes import Running, running
+from tests.examples.web.frontend.surroundings import Recorder
 
 SOCKET = "/socket.io/?EIO=4&transport=websocket"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A front end that runs."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    admin: str
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
-
-    def signed_in(self) -> Mapping[str, str]:
-        """Return the headers of a browser in which somebody has signed in."""
-        with httpx2.Client(base_url=self.url, trust_env=False) as http:
-            begun = http.get("/sign-in/start")
-            cookie = begun.headers["Set-Cookie"].partition(";")[0]
-            back = urlsplit(typed(begun.headers["Location"], "Ann"))
-            done = http.get(f"{back.path}?{back.query}", headers={"Cookie": cookie})
-            return {"Cookie": done.headers["Set-Cookie"].partition(";")[0]}
-
-    def records(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-@contextmanager
-def running(folder: Path, redis_url: str, issuer: str, upstream: Recorder) -> Generator[Running]:
-    """Run a front end."""
-    port, admin = free_port(), free_port()
-    told = {
-        "LISTEN": f"127.0.0.1:{port}",
-        "ADMIN_LISTEN": f"127.0.0.1:{admin}",
-        "PUBLIC_URL": f"http://localhost:{port}",
-        "ORCHESTRATOR_URLS": upstream.url,
-        "REDIS_URL": redis_url,
-        "OIDC_ISSUER": issuer,
-        "OIDC_CLIENT_ID": "web",
-        "OIDC_CLIENT_SECRET": SECRET,
-        "SIGNING_KEYS_FILE": str(folder / "keys.pem"),
-    }
-    log = folder / "log"
-    command = [*ending_with_us(signal.SIGTERM), sys.executable, "-m", "examples.flask_demo.frontend"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=os.environ | told, stderr=output, stdout=output)
-    try:
-        made = Running(process=process, port=port, admin=f"http://127.0.0.1:{admin}", log=log)
-        _wait_until_ready(made)
-        yield made
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        process.kill()
-
-
-def _wait_until_ready(made: Running) -> None:
-    give_up = time.monotonic() + 60
-    with httpx2.Client(trust_env=False) as http:
-        while True:
-            with suppress(httpx2.TransportError):
-                if http.get(f"{made.admin}/ready").status_code == 200:
-                    return
-            assert made.process.poll() is None, made.log.read_text()
-            assert time.monotonic() < give_up, made.log.read_text()
-            threading.Event().wait(0.05)
 
 
 @pytest.fixture(scope="module")
 def process(
     valkey_url: str, issuer: str, running_recorder: Recorder, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("process"), valkey_url, issuer, running_recorder) as made:
+    with running(tmp_path_factory.mktemp("process"), valkey_url, issuer, running_recorder.url) as made:
         yield made
 
 
@@ -161,7 +85,7 @@ def test_a_front_end_that_is_told_to_end_does_so_while_streams_are_read(
         await to_thread.run_sync(never.wait, 30)
 
     upstream.answer = lambda _: StreamingResponse(events(), media_type="text/event-stream")
-    with running(tmp_path, valkey_url, issuer, upstream) as made:
+    with running(tmp_path, valkey_url, issuer, upstream.url) as made:
         cookies = made.signed_in()
         try:
             with (

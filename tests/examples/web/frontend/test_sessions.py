@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from examples.flask_demo.frontend.sessions import SessionStore, SessionsUnavailable, redis_sessions
+from examples.flask_demo.frontend.sessions import SessionStore, SessionsUnavailable, redis_client
 from tests.examples.web.frontend.surroundings import System, system, told
 from tests.services.processes import free_port
 
@@ -131,7 +131,7 @@ def test_nothing_is_kept_of_a_session_whose_life_has_ended(valkey_url: str) -> N
 
 
 def test_without_redis_sessions_say_so() -> None:
-    store = redis_sessions(f"redis://127.0.0.1:{free_port()}", idle=1, life=1)
+    store = SessionStore(redis_client(f"redis://127.0.0.1:{free_port()}"), idle=1, life=1)
 
     with pytest.raises(SessionsUnavailable):
         store.ping()

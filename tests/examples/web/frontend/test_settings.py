@@ -27,7 +27,14 @@ def test_an_environment_is_read() -> None:
     assert (settings.public_host, settings.is_https) == ("assistant.example", True)
     assert settings.orchestrators == ("https://one:8010", "https://two:8010")
     assert (settings.provider.issuer, settings.provider.secret) == ("https://login.example/realm", None)
-    assert (settings.tls_dir, settings.threads) == (None, 512)
+    assert (settings.tls_dir, settings.threads, settings.proxies) == (None, 512, 0)
+
+
+def test_the_limit_of_sign_ins_and_the_proxies_before_us_are_read() -> None:
+    settings = read_settings({**GIVEN, "SIGN_INS": "5", "PROXIES": "2"})
+
+    assert (settings.bounds.sign_ins, settings.proxies) == (5, 2)
+    assert read_settings({**GIVEN, "PUBLIC_URL": "http://localhost:8000"}).bounds.sign_ins > 1000, "one address for all"
 
 
 def test_a_form_may_be_larger_than_its_file() -> None:
@@ -69,6 +76,8 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("OIDC_CLIENT_SECRET_FILE", "/nowhere/at/all"),
         ("LARGEST_FILE", "-1"),
         ("THREADS", "0"),
+        ("SIGN_INS", "0"),
+        ("PROXIES", "nginx"),
         ("THREADS", "many"),
         ("LOG_LEVEL", "loud"),
     ],
@@ -89,7 +98,8 @@ def test_without_tls_people_come_from_this_machine_only(url: str) -> None:
 
 
 def test_every_variable_is_described() -> None:
-    optional = {"OIDC_CLIENT_SECRET", "TLS_DIR", "LARGEST_FILE", "THREADS", "OTEL_EXPORTER_OTLP_ENDPOINT", "LOG_LEVEL"}
+    optional = {"OIDC_CLIENT_SECRET", "TLS_DIR", "LARGEST_FILE", "SIGN_INS", "PROXIES", "THREADS", "LOG_LEVEL"}
+    optional |= {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 
     assert {line.split()[0] for line in VARIABLES.splitlines()[1:]} == {*GIVEN, *optional}
     assert isinstance(read_settings(GIVEN), Settings)

@@ -1,8 +1,11 @@
 """The conversations of a user."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.examples.web.orchestrator.world import Person, text_of
+from assistant_kit.testing import Call, CallTools, ScriptedModel
+from tests.examples.web.orchestrator.world import Person, running, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +35,22 @@ async def test_it_takes_its_title_from_the_first_message_unless_it_has_one(ann: 
     assert (await ann.get(f"/conversations/{titled}"))["title"] == "Mine"
     answer = await ann.ask("PATCH", f"/conversations/{untitled}", json={"title": "Greetings"})
     assert (answer.status_code, answer.json()["title"]) == (200, "Greetings")
+
+
+async def test_a_turn_is_shown_as_it_was_told_under_the_key_of_its_message(tmp_path: Path, valkey_url: str) -> None:
+    asks = [Call(name, {}, call_id=name) for name in ("first", "second")]
+    model = ScriptedModel([CallTools(*asks, text="I look. "), CallTools(asks[0], text="Once more. "), "It is far."])
+    async with running(tmp_path, valkey_url, model=model) as world:
+        ann = world.person()
+        conversation = await ann.begin()
+        told = await ann.say(conversation, "How far?", key="k1")
+        (turn,) = (await ann.get(f"/conversations/{conversation}"))["turns"]
+
+    steps = [(step["text"], [tool["call_id"] for tool in step["tools"]]) for step in turn["steps"]]
+    assert steps == [("I look. ", ["first", "second"]), ("Once more. ", ["first"]), ("It is far.", [])]
+    assert "".join(text for text, _ in steps) == text_of(told)
+    assert [tool for step in turn["steps"] for tool in step["tools"]] == turn["tools"]
+    assert (turn["text"], turn["request_id"]) == ("It is far.", "k1")
 
 
 async def test_a_deleted_conversation_is_gone(ann: Person) -> None:

@@ -103,6 +103,7 @@ async def test_files_and_the_handbook_are_quoted_with_labels(assistant: Assistan
     result = await say(assistant, "How large may a file be at most?")
     assert "10 megabytes" in result.output
     assert citations(result, tool="search_handbook").known[0].source == "files.md"
+    assert "pseudonym" in (await say(assistant, "What does the handbook say about privacy?")).output
     assert "Neither" in (await say(assistant, "Who wrote Faust?")).output
 
 

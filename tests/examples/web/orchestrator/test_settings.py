@@ -7,7 +7,7 @@ import pytest
 from assistant_kit.stores.encrypted import MasterKeys
 from examples.flask_demo.environment import SettingsError
 from examples.flask_demo.orchestrator.__main__ import main
-from examples.flask_demo.orchestrator.settings import ModelPlace, read_settings
+from examples.flask_demo.orchestrator.settings import ModelPlace, ToolPlace, read_settings
 
 NEEDED = {
     "LISTEN": "127.0.0.1:8010",
@@ -45,14 +45,19 @@ def test_any_secret_may_stand_in_a_file(tmp_path: Path) -> None:
 
 def test_tool_servers_and_a_model_are_named() -> None:
     more = {
-        "TOOL_SERVERS": "calendar=https://127.0.0.1:1/, notes=http://127.0.0.1:2",
+        "TOOL_SERVERS": "calendar=https://127.0.0.1:1/, notes=http://127.0.0.1:2,search=mcp+https://127.0.0.1:3/mcp",
         "OPENAI_API_KEY": "sk",
         "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
         "OPENAI_MODEL": "small",
         "TLS_DIR": "certificates",
     }
     settings = read_settings(NEEDED | more)
-    assert dict(settings.tool_servers) == {"calendar": "https://127.0.0.1:1", "notes": "http://127.0.0.1:2"}
+    assert dict(settings.tool_servers) == {
+        "calendar": ToolPlace(url="https://127.0.0.1:1"),
+        "notes": ToolPlace(url="http://127.0.0.1:2"),
+        "search": ToolPlace(url="https://127.0.0.1:3/mcp", protocol="mcp"),
+    }
+    assert settings.tool_servers["search"].base == "https://127.0.0.1:3"
     assert settings.model == ModelPlace(name="small", key="sk", url="http://127.0.0.1:9/v1")
     assert settings.tls_dir == Path("certificates")
 
@@ -69,6 +74,7 @@ def test_tool_servers_and_a_model_are_named() -> None:
         {"MASTER_KEYS": "", "MASTER_KEYS_FILE": "/no/such/file"},
         {"TOOL_SERVERS": "calendar"},
         {"TOOL_SERVERS": "calendar=ftp://x"},
+        {"TOOL_SERVERS": "calendar=mcp+ftp://x"},
         {"TOOL_SERVERS": "a=http://x,a=http://y"},
         {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
         {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_API_KEY": "sk"},
@@ -81,7 +87,9 @@ def test_what_cannot_be_is_told_by_the_name_of_its_variable(wrong: dict[str, str
 
 
 def test_a_secret_is_not_shown() -> None:
-    settings = read_settings(NEEDED | {"OPENAI_API_KEY": "sk-secret", "REDIS_URL": "redis://:hidden@host/0"})
+    places = {"REDIS_URL": "redis://:hidden@host/0", "VECTORS_URL": "qdrant://:hidden@host"}
+    settings = read_settings(NEEDED | places | {"OPENAI_API_KEY": "sk-secret"})
+    assert settings.vectors_url == "qdrant://:hidden@host"
     assert not any(secret in repr(settings) for secret in ("sk-secret", "hidden", NEEDED["MASTER_KEYS"][6:]))
 
 

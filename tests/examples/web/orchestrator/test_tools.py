@@ -1,9 +1,11 @@
 """Tool servers: found by configuration, used for each user, missing while they are down."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -12,10 +14,14 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assistant_kit import UserData
+from examples.flask_demo.certificates import make
 from examples.flask_demo.orchestrator.elsewhere import KeptElsewhere
+from examples.flask_demo.orchestrator.settings import ToolPlace
 from examples.flask_demo.orchestrator.tool_servers import ToolTokens
 from examples.flask_demo.request_ids import HEADER
 from examples.flask_demo.service_tokens import KeyRing, Verifier
+from examples.flask_demo.serving import listening, serving
+from examples.flask_demo.tls import client_context
 from examples.flask_demo.tool_servers.server import make_server, make_service
 from examples.flask_demo.tool_servers.settings import Settings
 from tests.examples.web.orchestrator.world import (
@@ -24,10 +30,10 @@ from tests.examples.web.orchestrator.world import (
     World,
     front_end,
     orchestrator,
-    serving,
     settings_in,
     text_of,
 )
+from tests.examples.web.tls.service import free_address, tools_of
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +57,14 @@ class Door:
         await self._app(scope, receive, send)
 
 
+Protocol: TypeAlias = Literal["plain", "mcp"]
+
+
+def place(base: str, protocol: Protocol) -> ToolPlace:
+    """Where a server of ours is, by its address."""
+    return ToolPlace(url=base if protocol == "plain" else f"{base}/mcp", protocol=protocol)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tooled:
     """An orchestrator, and the door of its server of notes."""
@@ -60,12 +74,26 @@ class Tooled:
     tokens: ToolTokens
 
 
-@pytest.fixture(scope="module")
+@asynccontextmanager
+async def to_the_orchestrator_alone(app: ASGIApp, certificates: Path) -> AsyncGenerator[str]:
+    """Serve an application by TLS to whoever has the orchestrator's certificate; its address."""
+    where = free_address()
+    listener = listening(app, where, tls=tools_of(certificates), grace=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(serving, listener)
+        with anyio.fail_after(20):
+            await listener.ready.wait()
+        yield f"https://{where}"
+        listener.should_exit = True
+
+
+@pytest.fixture(scope="module", params=["plain", "mcp"])
 async def tooled(
-    anyio_backend: str, tmp_path_factory: pytest.TempPathFactory, valkey_url: str
+    request: pytest.FixtureRequest, anyio_backend: str, tmp_path_factory: pytest.TempPathFactory, valkey_url: str
 ) -> AsyncIterator[Tooled]:
-    """An orchestrator with the server of notes, and one that is down."""
+    """An orchestrator with the server of notes, and one that is down; both are asked by the same protocol."""
     del anyio_backend
+    protocol: Protocol = request.param
     folder = tmp_path_factory.mktemp("tools")
     async with AsyncExitStack() as stack:
         settings = settings_in(folder, valkey_url, await stack.enter_async_context(front_end()))
@@ -76,13 +104,16 @@ async def tooled(
             token_issuer=ISSUER,
             database_url=settings.database_url,
             files_url=settings.files_url,
+            master_keys=settings.master_keys,
             redis_url=valkey_url,
         )
         verifier = Verifier(KeyRing.from_file(settings.signing_keys), issuer=ISSUER, audience="tools")
         notes = Door(make_server(make_service("notes", given), given, verifier))
-        url = await stack.enter_async_context(serving(notes))
-        servers = {"notes": url, "calendar": "http://127.0.0.1:9"}
-        world = await stack.enter_async_context(orchestrator(replace(settings, tool_servers=servers)))
+        make(folder / "certificates")
+        url = await stack.enter_async_context(to_the_orchestrator_alone(notes, folder / "certificates"))
+        servers = {name: place(base, protocol) for name, base in (("notes", url), ("calendar", "https://127.0.0.1:9"))}
+        settings = replace(settings, tool_servers=servers, tls_dir=folder / "certificates")
+        world = await stack.enter_async_context(orchestrator(settings))
         yield Tooled(world=world, notes=notes, tokens=ToolTokens(world.parts.keys, ISSUER))
 
 
@@ -182,8 +213,9 @@ async def test_one_id_goes_from_the_browser_to_the_tool_server(tooled: Tooled, c
     path = f"/conversations/{conversation}/messages"
     answer = await carl.ask("POST", path, json={"text": "show my notes"}, headers=headers)
     assert (answer.status_code, answer.headers[HEADER]) == (200, chosen)
-    assert len(tooled.notes.asked) > 1
-    assert {(asked, traced.split("-")[1]) for asked, traced in tooled.notes.asked} == {(chosen, trace)}
+    told = [one for one in tooled.notes.asked if one != ("", "")]  # what opens a connection of MCP is for all requests
+    assert len(told) > 0
+    assert {(asked, traced.split("-")[1]) for asked, traced in told} == {(chosen, trace)}
 
 
 async def test_a_server_that_comes_back_is_used_again(tooled: Tooled, carl: Person) -> None:
@@ -207,7 +239,9 @@ async def test_what_a_server_keeps_of_a_user_is_erased_and_exported_or_the_user_
     tooled: Tooled, carl: Person
 ) -> None:
     await call(carl, "create_note", "k", arguments={"title": "Milk", "text": "two litres"})
-    keepers = KeptElsewhere({"notes": tooled.world.settings.tool_servers["notes"]}, tooled.tokens, None)
+    settings = tooled.world.settings
+    tls = partial(client_context, settings.tls_dir or "", "orchestrator")
+    keepers = KeptElsewhere({"notes": settings.tool_servers["notes"]}, tooled.tokens, tls)
     kept = [one async for one in keepers.export_user(carl.id)]
     assert {one.place for one in kept if isinstance(one, UserData)} <= {"tools/notes"}
     await keepers.erase_user(carl.id)

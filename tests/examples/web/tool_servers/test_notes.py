@@ -1,8 +1,10 @@
 """Notes: what users write stays theirs, is written once, and nothing that others add at the same time is lost."""
 
 import json
+import sqlite3
+from base64 import b64decode
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,12 +17,16 @@ from starlette.testclient import TestClient
 
 from assistant_kit import HTTPTools, MCPServer, ToolError
 from assistant_kit.artifact_stores import make_artifact_store
+from assistant_kit.artifact_stores.encrypted import EncryptedArtifactStore
 from assistant_kit.messages import text_of
 from assistant_kit.protocols.artifact_store import ArtifactStore
 from assistant_kit.protocols.toolset import Toolset
+from assistant_kit.stores.encrypted import MasterKeys
+from assistant_kit.testing.no_leak import assert_no_leak
 from examples.flask_demo.service_tokens import KeyRing, Verifier
 from examples.flask_demo.tables import database_at, engine_at
 from examples.flask_demo.tool_servers import notes as notes_module
+from examples.flask_demo.tool_servers.__main__ import main
 from examples.flask_demo.tool_servers.notes import LARGEST, Notes, notes_tools
 from examples.flask_demo.tool_servers.server import AUDIENCE, make_admin, make_server, make_service
 from examples.flask_demo.tool_servers.settings import Settings
@@ -30,6 +36,7 @@ from tests.integrations.serving.hosting import called, hosted
 pytestmark = pytest.mark.anyio
 ISSUER = "https://front.example"
 KEYS = KeyRing.made()
+MASTER_KEYS = MasterKeys({"k": bytes(range(32))})
 PATIENCE = 30.0
 
 
@@ -37,7 +44,9 @@ class Desk:
     """The tools of notes for any user, on one place."""
 
     def __init__(self, folder: Path, database: str = "") -> None:
-        self.artifacts: ArtifactStore = make_artifact_store((folder / "files").as_uri())
+        self.artifacts: ArtifactStore = EncryptedArtifactStore(
+            make_artifact_store((folder / "files").as_uri()), MASTER_KEYS
+        )
         self.notes = Notes(
             engine_at(database_at(database or f"sqlite:///{folder / 'web.db'}"), "notes"), self.artifacts
         )
@@ -238,6 +247,7 @@ def _settings(folder: Path) -> Settings:
         token_issuer=ISSUER,
         database_url=f"sqlite:///{folder / 'web.db'}",
         files_url=(folder / "files").as_uri(),
+        master_keys=MASTER_KEYS,
     )
 
 
@@ -295,6 +305,46 @@ async def test_the_plain_contract_checks_tokens_and_arguments_and_makes_a_call_o
         assert [note["title"] for note in json.loads(listed.json()["content"][0]["text"])] == ["Shopping"]
 
 
+async def test_what_a_user_has_written_is_exported_erased_and_nowhere_in_clear(tmp_path: Path) -> None:
+    async with _serving(tmp_path) as url, httpx2.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+
+        async def execute(user: str, tool: str, arguments: Any) -> Any:
+            call = {"tool": tool, "arguments": arguments}
+            answer = await http.post("/mcp/execute", json=call, headers=_bearing(user))
+            assert answer.json()["ok"], answer.text
+            return json.loads(answer.json()["content"][0]["text"])
+
+        for user in ("ann", "bob"):
+            await execute(user, "create_note", {"title": "Diary of Tuesday", "text": "I was seen by nobody."})
+        assert assert_no_leak(tmp_path, ["Diary of Tuesday", "diary of tuesday", "seen by nobody"]) > 0
+
+        (told,) = (await http.get("/user-data", headers=_bearing("ann"))).json()["data"]
+        assert (told["name"], b64decode(told["base64"])) == ("Diary of Tuesday", b"I was seen by nobody.")
+        for _ in range(2):
+            assert (await http.delete("/user-data", headers=_bearing("ann"))).status_code == 204
+
+        assert (await http.get("/user-data", headers=_bearing("ann"))).json() == {"data": []}
+        assert await execute("ann", "list_notes", {}) == []
+        assert [note["title"] for note in await execute("bob", "list_notes", {})] == ["Diary of Tuesday"]
+    with closing(sqlite3.connect(tmp_path / "web.db.notes")) as database:
+        assert database.execute("SELECT count(*) FROM web_note").fetchall() == [(1,)]
+
+
+def test_notes_are_kept_under_keys_or_not_at_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = {"LISTEN": "127.0.0.1:1", "ADMIN_LISTEN": "127.0.0.1:1", "JWKS_URL": "http://x", "TOKEN_ISSUER": ISSUER}
+    for name, value in (told | {"FILES_URL": tmp_path.as_uri(), "DATABASE_URL": f"sqlite:///{tmp_path}/x"}).items():
+        monkeypatch.setenv(name, value)
+    for keys in ("", "no key", "k:YWJj"):
+        monkeypatch.setenv("MASTER_KEYS", keys)
+        assert main(["notes"]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "MASTER_KEYS" in said or "master key" in said
+        assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("broken", ["files", "database"])
 def test_readiness_tells_which_dependency_does_not_answer(tmp_path: Path, broken: str) -> None:
     service = make_service("notes", _settings(tmp_path))
@@ -302,9 +352,9 @@ def test_readiness_tells_which_dependency_does_not_answer(tmp_path: Path, broken
     admin = TestClient(make_admin(service, lambda: ""))
     assert admin.get("/ready").json()["dependencies"] == {"database": "ok", "files": "ok"}
     if broken == "files":
-        (tmp_path / "files" / ".unfinished").rmdir()
-        (tmp_path / "files").rmdir()
-        (tmp_path / "files").write_text("a file where the folder was")
+        (tmp_path / "files" / "notes" / ".unfinished").rmdir()
+        (tmp_path / "files" / "notes").rmdir()
+        (tmp_path / "files" / "notes").write_text("a file where the folder was")
     else:
         anyio.run(service.close)
         (tmp_path / "web.db.notes").write_bytes(b"this is no database" * 100)
