@@ -71,7 +71,7 @@ FORMS: list[tuple[Event, dict[str, object]]] = [
         FellBack(model="a", to="b", reason="refusal", error=None),
         {"model": "a", "to": "b", "reason": "refusal", "error": None},
     ),
-    (ToolsetUnavailable(toolset="s", reason="r"), {"toolset": "s", "reason": "r"}),
+    (ToolsetUnavailable(toolset="s", reason="https://s.internal is down"), {"toolset": "s"}),
     (
         ContextCompacted(strategy="s", dropped_turns=1, tokens_before=9, tokens_after=3),
         {"strategy": "s", "dropped_turns": 1, "tokens_before": 9, "tokens_after": 3},

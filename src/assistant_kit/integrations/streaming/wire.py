@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from pydantic_core import from_json, to_json
 
 from assistant_kit.errors import AssistantKitError
-from assistant_kit.events import Complete, Event, ToolResult
+from assistant_kit.events import Complete, Event, ToolResult, ToolsetUnavailable
 from assistant_kit.integrations.streaming.failures import Tell, failure_of
 from assistant_kit.messages import Json, JsonObject, Part, Text
 
@@ -19,12 +19,15 @@ def data_of(event: Event, *, tell: Tell = failure_of) -> JsonObject:
 
     Errors are `{"code", "message"}` as `tell` says. Of images and files there is their type and size, not what is in
     them; a `tool_result` has its text beside its content. What an output holds that JSON does not know becomes text.
+    Why a toolset is missing is left out: it may name servers.
     """
     data = {each.name: _value(getattr(event, each.name), tell) for each in fields(event) if each.name != _KIND}
     if isinstance(event, ToolResult):
         return {**data, "content": [described(part) for part in event.content], "text": event.text}
     if isinstance(event, Complete):
         return {**data, "output": jsonable(event.output)}
+    if isinstance(event, ToolsetUnavailable):
+        return {"toolset": event.toolset}
     return data
 
 

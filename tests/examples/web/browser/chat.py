@@ -194,7 +194,7 @@ _SAID: list[tuple[str, dict[str, Any], str]] = [
     ("delayed", {"call": "model", "name": "m", "reason": "rate_limit", "expected": None}, "It goes on by itself"),
     ("delayed", {"call": "model", "name": "m", "reason": "queue", "expected": 0.4}, "in about a second"),
     ("fell_back", {"model": "a", "to": "b", "reason": "outage", "error": None}, "Another one is asked"),
-    ("toolset_unavailable", {"toolset": "notes", "reason": "x"}, "“notes” cannot be reached"),
+    ("toolset_unavailable", {"toolset": "notes"}, "“notes” cannot be reached"),
     ("compacted", {"strategy": "x", "dropped_turns": 1, "tokens_before": 9, "tokens_after": 1}, "shortened form"),
     ("error", {"error": {"code": "unavailable", "message": "the model is away"}}, "The model is away."),
 ]

@@ -79,7 +79,7 @@ def rich(visitor: Visitor, conversation: str) -> None:
             *tokens("Let me look."),
             ("tool_request", LOOK),
             result(LOOK, "ok", '{"events": [{"title": "Budget", "start": "2026-11-24T09:00"}]}'),
-            ("toolset_unavailable", {"toolset": "search", "reason": "no answer"}),
+            ("toolset_unavailable", {"toolset": "search"}),
             *tokens(ANSWER),
             complete(ANSWER, citations=[CITATION], request_id="r1"),
         ],
