@@ -79,6 +79,14 @@ async def test_a_stream_that_ends_fails_the_calls_that_wait_and_the_next_one_has
         assert len(desk.streams) == 2
 
 
+async def test_a_call_that_a_server_does_not_take_as_its_stream_has_ended_is_made_on_a_new_one(desk: Desk) -> None:
+    async with at(desk, "/sse") as server:
+        desk.mode = "ends first"
+        with anyio.fail_after(10):
+            assert (await ask(server, "act")).isdecimal()
+        assert len(desk.streams) == 2
+
+
 async def test_empty_and_foreign_events_are_passed_over(desk: Desk) -> None:
     async with at(desk, "/sse") as server:
         desk.streams[0].put(b": still here\n\nevent: message\ndata:\n\nevent: ping\ndata: x\n\ndata: noise\n\n")

@@ -7,6 +7,7 @@ defect 3). Here nothing bounds it, and a POST that fails fails one request.
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -19,10 +20,13 @@ from mcp.shared.message import SessionMessage
 from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest, jsonrpc_message_adapter
 
 from assistant_kit.toolsets.mcp.contained_http import ContainedClient, refusal, unreachable
+from assistant_kit.toolsets.mcp.delivery import undelivered
 from assistant_kit.toolsets.mcp.repair import broken_answer
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
 MAX_REDIRECTS = 5
+LAST_POST = 1.0
+"""Seconds that a message which is on its way has to be taken or refused when the stream of events has ended."""
 _log = logging.getLogger("assistant_kit.tools")
 
 
@@ -32,13 +36,27 @@ class _Posting:
     def __init__(self, client: ContainedClient, url: httpx2.URL) -> None:
         self._client = client
         self._url = url
+        self._on_their_way = 0
+        self._done = anyio.Event()
 
     async def send(self, item: SessionMessage, /) -> None:
         """Post a message. Raises MCPError for a request that was not taken."""
         body = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-        response = await self._client.post(self._url, content=body, headers={"content-type": "application/json"})
+        self._on_their_way += 1
+        try:
+            response = await self._client.post(self._url, content=body, headers={"content-type": "application/json"})
+        finally:
+            self._on_their_way -= 1
+            self._done.set()
         if isinstance(item.message, JSONRPCRequest) and not response.is_success:
             raise MCPError.from_error_data(_reason(response))
+
+    async def finish(self) -> None:
+        """Wait for what is on its way: a server that knows this stream no more says that it has not taken it."""
+        with anyio.move_on_after(LAST_POST, shield=True):
+            while self._on_their_way:
+                self._done = anyio.Event()
+                await self._done.wait()
 
     async def aclose(self) -> None:
         """Take no more messages."""
@@ -69,7 +87,10 @@ async def sse_streams(url: str, client: ContainedClient, on_close: Callable[[], 
             events = aiter(httpx2.EventSource(answer, max_event_size=None))
             posting = _Posting(client, await _endpoint(events, answer.url))
             tasks.start_soon(_read, events, incoming, on_close)
-            yield received, posting
+            try:
+                yield received, posting
+            finally:
+                await posting.finish()
         finally:
             tasks.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
@@ -135,11 +156,17 @@ def _parsed(data: str) -> JSONRPCMessage | None:
 
 
 def _reason(response: httpx2.Response) -> ErrorData:
-    """Return the error in the body of a response: the server's own, or the one that the client has put there."""
+    """Return the error in the body of a response: the server's own, or the one that the client has put there.
+
+    A server that has begun anew does not know the stream to which a message belongs: another one is needed.
+    """
     try:
-        return JSONRPCError.model_validate_json(response.content, by_name=False).error
+        error = JSONRPCError.model_validate_json(response.content, by_name=False).error
     except ValueError:
-        return refusal(response)
+        error = refusal(response)
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        return undelivered(error.message, may_have_run=False, reconnect=True, status=response.status_code)
+    return error
 
 
 def _is_stream(answer: httpx2.Response) -> bool:

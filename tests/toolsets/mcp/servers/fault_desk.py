@@ -110,7 +110,10 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(202 if reply is None else 200, b"" if reply is None else body)
 
     def at_messages(self, message: dict[str, Any], do: str) -> None:
-        events = self.desk.streams[int(self.path.partition("?")[2])]
+        events = self.known_stream(message)
+        if events is None:
+            self.reply(404, b"there is no such stream", "text/plain")
+            return
         body = json.dumps(answer(message)).encode()
         if do == "drop":
             events.put(None)
@@ -125,6 +128,19 @@ class Handler(BaseHTTPRequestHandler):
         elif "id" in message:
             events.put(b"event: message\ndata: " + body + b"\n\n")
         self.reply(202, b"")
+
+    def known_stream(self, message: dict[str, Any]) -> SimpleQueue[bytes | None] | None:
+        """The stream to which a message belongs; none from before this desk, or one that ends before the answer."""
+        number = int(self.path.partition("?")[2])
+        if number >= len(self.desk.streams):
+            return None
+        events = self.desk.streams[number]
+        if self.desk.mode == "ends first" and message["method"] == "tools/call":
+            self.desk.mode = ""
+            events.put(None)
+            self.desk.closing.wait(0.1)  # the client sees the end before it has an answer
+            return None
+        return events
 
     def fails(self, do: str) -> bool:
         if do == "hang":
