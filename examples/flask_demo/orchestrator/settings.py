@@ -12,6 +12,7 @@ from assistant_kit.stores.encrypted import MasterKeys
 from examples.flask_demo.environment import SettingsError, given, log_level, needed, whole
 
 DEFAULT_MODEL: Final = "gpt-5.6-luna"
+FILES_FORM: Final = "file:///folder or s3://bucket/prefix"
 
 VARIABLES: Final = """\
 environment (a secret VAR may stand in a file that VAR_FILE names):
@@ -115,7 +116,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         admin_listen=needed(environment, "ADMIN_LISTEN", "host:port, such as 127.0.0.1:8011"),
         database_url=database_url(environment),
         redis_url=needed(environment, "REDIS_URL", "redis://host:6379/0"),
-        files_url=needed(environment, "FILES_URL", "file:///folder or s3://bucket/prefix"),
+        files_url=needed(environment, "FILES_URL", FILES_FORM),
         jwks_url=needed(environment, "JWKS_URL", "the front end's address of /.well-known/jwks.json"),
         token_issuer=needed(environment, "TOKEN_ISSUER", "the front end's PUBLIC_URL"),
         master_keys=master_keys(environment),

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Engine, delete, update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Field, Session, col
+from sqlmodel import Field, Session, col, select
 
 from examples.flask_demo.tables import Kept, Table
 
@@ -54,6 +54,11 @@ class Users(Kept):
         """Return what is known of somebody."""
         with Session(self._engine, expire_on_commit=False) as session:
             return session.get(User, user)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all."""
+        with Session(self._engine) as session:
+            return list(session.exec(select(User.id)))
 
     def forget(self, user: str) -> None:
         """Delete somebody."""

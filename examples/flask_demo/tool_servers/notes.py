@@ -123,6 +123,11 @@ class Notes(Kept):
             return False
         return await self._artifacts.for_user(user).delete(row.artifact)
 
+    def users(self) -> Sequence[str]:
+        """Return who has notes."""
+        with Session(self._engine) as session:
+            return session.exec(select(NoteRow.user).distinct().order_by(NoteRow.user)).all()
+
     async def erase(self, user: str) -> None:
         """Delete all notes of a user; may be repeated."""
         await to_thread.run_sync(self._erase, user)

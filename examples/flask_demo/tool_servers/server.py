@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TextIO
 
 import anyio
 from anyio import to_thread
@@ -26,6 +26,7 @@ from assistant_kit.protocols.toolset import ToolOutput, Toolset, ToolsetHealth
 from assistant_kit.shared_states.redis import RedisState
 from assistant_kit.tool_spec import ToolSpec
 from examples.flask_demo.environment import SettingsError
+from examples.flask_demo.rotation import rotate_users
 from examples.flask_demo.service_tokens import KeysUnavailable, TokenRefused, Verifier, bearer
 from examples.flask_demo.tables import database_at, engine_at, is_sqlite, plain
 from examples.flask_demo.tool_servers.calendar import Calendar, calendar_tools
@@ -49,7 +50,8 @@ Ask = Callable[[], Awaitable[object]]
 class Service:
     """The tools of a server. It is opened and closed with them; `dependencies` raise when they do not answer.
 
-    `user_data` is what it keeps of users and nobody else erases.
+    `user_data` is what it keeps of users and nobody else erases. `rotate` puts it under the newest master key, says how
+    that went, and tells whether all is well.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Service:
     open: Ask
     close: Ask
     user_data: UserData | None = None
+    rotate: Callable[[TextIO], Awaitable[bool]] | None = None
 
 
 class Watched:
@@ -240,9 +243,14 @@ def _notes(settings: Settings) -> Service:
         await to_thread.run_sync(notes.close)
         await artifacts.aclose()
 
+    async def rotate(out: TextIO) -> bool:
+        await to_thread.run_sync(notes.open)
+        return await rotate_users(await to_thread.run_sync(notes.users), [artifacts], out)
+
     return Service(
         name="notes",
         user_data=UserData(erase=notes.erase, export=export),
+        rotate=rotate,
         toolset=notes_tools(notes),
         dependencies={
             "database": lambda: to_thread.run_sync(notes.ping, abandon_on_cancel=True),

@@ -364,3 +364,42 @@ def test_readiness_tells_which_dependency_does_not_answer(tmp_path: Path, broken
     assert answer.status_code == 503
     assert answer.json()["dependencies"] == {"database": "ok", "files": "ok", broken: "unavailable"}
     anyio.run(service.close)
+
+
+async def test_after_a_rotation_the_old_master_key_is_not_needed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old, new = (MasterKeys.generate(name) for name in ("old", "new"))
+    told = {"LISTEN": "127.0.0.1:1", "ADMIN_LISTEN": "127.0.0.1:1", "JWKS_URL": "http://x", "TOKEN_ISSUER": ISSUER}
+    told |= {"FILES_URL": tmp_path.as_uri(), "DATABASE_URL": f"sqlite:///{tmp_path}/web.db"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+
+    def kept(keys: str) -> Notes:
+        artifacts = EncryptedArtifactStore(
+            make_artifact_store(f"{tmp_path.as_uri()}/notes"), MasterKeys.from_text(keys)
+        )
+        notes = Notes(engine_at(database_at(f"sqlite:///{tmp_path}/web.db"), "notes"), artifacts)
+        notes.open()
+        return notes
+
+    await kept(old).create("ann", "k1", "Diary", "It rained.")
+    for keys, status, said in (
+        (new, 1, "users=1 failed=1\n"),
+        (f"{new}\n{old}", 0, "users=1 failed=0\n"),
+        (new, 0, "users=1 failed=0\n"),
+    ):
+        monkeypatch.setenv("MASTER_KEYS", keys)
+        assert await anyio.to_thread.run_sync(main, ["notes", "rotate"]) == status
+        assert capsys.readouterr().out.endswith(said)
+    assert (await kept(new).read("ann", "Diary")).text == "It rained."
+
+
+def test_a_server_without_master_keys_has_nothing_to_rotate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = {"LISTEN": "127.0.0.1:1", "ADMIN_LISTEN": "127.0.0.1:1", "JWKS_URL": "http://x", "TOKEN_ISSUER": ISSUER}
+    for name, value in (told | {"DATABASE_URL": f"sqlite:///{tmp_path}/web.db"}).items():
+        monkeypatch.setenv(name, value)
+    assert main(["calendar", "rotate"]) == 2
+    assert "nothing to rotate" in capsys.readouterr().err
