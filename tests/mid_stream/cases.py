@@ -28,7 +28,6 @@ UNDER: tuple[tuple[PolicyName, Reach], ...] = (
     ("retry", "once"),
     ("retry", "always"),
     ("anew", "once"),
-    ("anew", "always"),
     ("fallback", "always"),
     ("fallback", "everywhere"),
 )
