@@ -1,4 +1,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 import anyio
 import pytest
@@ -19,7 +21,7 @@ from assistant_kit.integrations.streaming.following import Following
 from assistant_kit.maskers.rules import RuleMasker
 from assistant_kit.messages import JsonObject, Part
 from assistant_kit.protocols.masker import Private, UserVault
-from assistant_kit.protocols.store import TurnState, Unfinished
+from assistant_kit.protocols.store import Store, TurnState, Unfinished
 from assistant_kit.protocols.user_data import Kept
 from assistant_kit.run.result import Result
 from assistant_kit.stores.memory import MemoryStore
@@ -28,6 +30,8 @@ from tests.faulty_store import FaultyStore
 from tests.integrations.streaming.reading import Page
 from tests.integrations.streaming.relaying import HERE, FaultyLog, World, add
 from tests.test_afterwards import Learning, Notebook
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.anyio
 
@@ -646,6 +650,45 @@ async def test_a_stop_is_heard_by_a_worker_whose_connection_was_gone_for_a_momen
         entries = await told(relay, started)
 
     assert (log.loses_stops, entries[-1].data["status"]) == (0, "cancelled")
+
+
+class Held(FaultyStore):
+    """A store whose writes wait."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.asked, self.gate = anyio.Event(), anyio.Event()
+
+    async def write(self, operation: Callable[[], Awaitable[T]]) -> T:
+        self.asked.set()
+        await self.gate.wait()
+        return await super().write(operation)
+
+
+async def test_a_stop_at_a_worker_that_only_tries_to_go_on_with_a_turn_reaches_the_one_that_runs_it(
+    world: World,
+) -> None:
+    held = Held(world.store)
+
+    async def go_on() -> None:
+        with suppress(ConversationBusy, InputError):
+            await other.resume(**HERE)
+
+    async with (
+        world.worker(ScriptedModel([CALL, FOREVER])) as relay,
+        World(store=held, log=world.log).worker(ScriptedModel([])) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        started = await ask(relay)
+        await until(relay, "tool_result", started.after)
+        tasks.start_soon(go_on)
+        try:
+            with anyio.fail_after(5):
+                await held.asked.wait()
+                await other.stop(**HERE)
+                assert (await told(relay, started))[-1].data["status"] == "cancelled"
+        finally:
+            held.gate.set()
 
 
 async def test_a_turn_whose_first_events_the_log_has_forgotten_is_told_anew_by_who_takes_it_over() -> None:

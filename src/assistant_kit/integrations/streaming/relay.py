@@ -42,8 +42,6 @@ _log = logging.getLogger("assistant_kit.streaming")
 OutputT = TypeVar("OutputT")
 T = TypeVar("T")
 _FOUND: Final = 100  # unfinished turns that are looked at in one round
-
-
 _Work: TypeAlias = Callable[[RelayedSession], Awaitable[object]]
 
 
@@ -177,8 +175,10 @@ class Relay(Generic[OutputT]):
         turn = self._turns.get((user, conversation))
         if turn is not None:
             turn.stop()
+        if turn is None or not turn.reached.is_set():  # what is only tried here may run elsewhere
+            await self._log.for_user(user).ask_stop(conversation)
+        if turn is not None:
             return
-        await self._log.for_user(user).ask_stop(conversation)
         # Nobody may be there to hear it: the turn waits for a decision, or its worker has died.
         turn = self._begin(user, conversation, None, lambda session: session.end_stopped())
         await turn.ready.wait()
