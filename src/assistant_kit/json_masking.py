@@ -5,6 +5,7 @@ Values are looked for in each text by itself, never in the JSON text: what is pu
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar, cast
 
 from assistant_kit.messages import Json, JsonObject
@@ -69,11 +70,26 @@ def replaced_in_json(value: Json, replace: Replace) -> Json:
     return value if text == written else text
 
 
-def replaced_in_json_text(text: str, replace: Replace) -> str:
-    """Return JSON text with the texts in it replaced; what is no JSON, or very deep, is replaced as one text.
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """JSON text. `whole` tells that no property was given twice: then its value has all of it."""
 
-    Where nothing is replaced it stays as it was written. Of properties of one name the last one counts.
-    """
+    text: str
+    value: Json
+    whole: bool
+
+    def replaced(self, replace: Replace) -> str:
+        """Return it with the texts in it replaced; what is very deep as one text."""
+        if is_deep(self.value):
+            return replace(self.text)
+        changed = replaced_in_json(self.value, replace)
+        if self.whole and changed == self.value:
+            return self.text
+        return json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
+
+
+def _parsed(text: str) -> _Parsed | None:
+    """Return what JSON text says; None for what is none."""
     whole = True
 
     def properties(pairs: list[tuple[str, Json]]) -> JsonObject:
@@ -85,28 +101,33 @@ def replaced_in_json_text(text: str, replace: Replace) -> str:
     try:
         value: Json = json.loads(text, object_pairs_hook=properties)
     except (ValueError, RecursionError):
-        return replace(text)
-    if is_deep(value):
-        return replace(text)
-    changed = replaced_in_json(value, replace)
-    return text if whole and changed == value else json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
+        return None
+    return _Parsed(text, value, whole)
+
+
+def replaced_in_json_text(text: str, replace: Replace) -> str:
+    """Return JSON text with the texts in it replaced; what is no JSON, or very deep, is replaced as one text.
+
+    Where nothing is replaced it stays as it was written. Of properties of one name the last one counts.
+    """
+    parsed = _parsed(text)
+    return replace(text) if parsed is None else parsed.replaced(replace)
 
 
 def replaced_in_json_lines(text: str, replace: Replace) -> str:
     """Return a text replaced: JSON text, or lines of JSON objects, by the texts in it, and any other as one text."""
     if not text.lstrip().startswith(("{", "[")):
         return replace(text)
-    lines = text.split("\n")
-    if len(lines) > 1 and all(_is_object(line) for line in lines):
-        return "\n".join(replaced_in_json_text(line, replace) for line in lines)
-    return replaced_in_json_text(text, replace)
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
+    parsed = _parsed(text)
+    if parsed is not None:
+        return parsed.replaced(replace)
+    lines: list[_Parsed] = []
+    for line in text.split("\n"):
+        parsed = _parsed(line)
+        if parsed is None or not isinstance(parsed.value, dict):
+            return replace(text)
+        lines.append(parsed)
+    return "\n".join(line.replaced(replace) for line in lines)
 
 
 def is_deep(value: Json, levels: int = _DEEPEST) -> bool:

@@ -1,5 +1,6 @@
 """What is loaded when it is first used: the names of the package root, and the backends behind addresses."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -79,15 +80,16 @@ def make_model(address: str) -> Any:
 
 def make_store(address: str) -> Any:
     """Return the store that an address stands for; nothing is opened yet. Raises UnknownStore."""
-    return _place(address, STORES, MEMORY_STORE)
+    return make_at(address, STORES, MEMORY_STORE)
 
 
 def make_state(address: str) -> Any:
     """Return the shared state that an address stands for; nothing is opened yet. Raises UnknownStore."""
-    return _place(address, STATES, MEMORY_STATE)
+    return make_at(address, STATES, MEMORY_STATE)
 
 
-def _place(address: str, places: dict[str, tuple[str, str]], in_memory: tuple[str, str]) -> Any:
+def make_at(address: str, places: Mapping[str, tuple[str, str]], in_memory: tuple[str, str]) -> Any:
+    """Return what an address stands for among `places`, by the beginning of addresses. Raises UnknownStore."""
     if address == IN_MEMORY:
         return load(in_memory)()
     for scheme, place in places.items():

@@ -1,11 +1,20 @@
-"""What all SQLite files of ours have in common: whose they are, how they are opened, what their errors mean."""
+"""What all SQLite files of ours have in common: addresses, whose they are, how they are opened, what errors mean."""
 
 import sqlite3
 import time
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import unquote
 
-from assistant_kit.errors import StoreBusy, StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
+from assistant_kit.errors import (
+    ConfigurationError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreTooNew,
+    StoreUnavailable,
+    UnknownStore,
+)
 
 _LOCKED_PAUSE: Final = 0.01  # seconds between attempts where SQLite does not wait by itself
 _TRY_AGAIN: Final = "another process has been writing to it for too long: try again, or allow a longer busy_timeout"
@@ -16,6 +25,22 @@ _NOT_WRITABLE: Final = "make the file and its folder writable for this process"
 
 FOREIGN: Final = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite's module raises: messages of SQLite quote what is damaged, and the module decodes them as UTF-8."""
+
+
+SCHEME: Final = "sqlite:///"
+
+
+def path_in(address: str, *, instead: str) -> str:
+    """Return the path in `sqlite:///relative.db` or `sqlite:////absolute/path.db`; `%20` and its like stand for others.
+
+    `instead` says what to do where somebody wants to give options. Raises UnknownStore, ConfigurationError.
+    """
+    if not address.startswith(SCHEME):
+        raise UnknownStore(address, [SCHEME])
+    path = address.removeprefix(SCHEME)
+    if "?" in path:
+        raise ConfigurationError(f"{address!r} has options: {instead}; a '?' in a path is '%3F'")
+    return unquote(path)
 
 
 class Rows(Protocol):

@@ -4,8 +4,7 @@ from typing import TextIO
 
 from assistant_kit.audit import verify
 from assistant_kit.protocols.store import Store
-
-_PAGE = 100
+from examples.flask_demo.orchestrator.databases import users_of
 
 
 async def verify_users(store: Store, user: str | None, out: TextIO) -> bool:
@@ -16,18 +15,13 @@ async def verify_users(store: Store, user: str | None, out: TextIO) -> bool:
     users = wrong = 0
     try:
         await store.open()
-        after = ""
-        while page := [user] if user is not None else await store.users(after=after, limit=_PAGE):
-            for name in page:
-                report = await verify(store.for_user(name))
-                users += 1
-                wrong += not report.ok
-                word = "whole" if report.ok else "WRONG"
-                out.write(f"{word}  {name}: {report.head.n} links, {report.records} records\n")
-                out.writelines(f"       {finding}\n" for finding in report.findings)
-            if user is not None:
-                break
-            after = page[-1]
+        async for name in users_of(store, user):
+            report = await verify(store.for_user(name))
+            users += 1
+            wrong += not report.ok
+            word = "whole" if report.ok else "WRONG"
+            out.write(f"{word}  {name}: {report.head.n} links, {report.records} records\n")
+            out.writelines(f"       {finding}\n" for finding in report.findings)
     finally:
         await store.aclose()
     out.write(f"users={users} wrong={wrong}\n")

@@ -1,7 +1,8 @@
 """Where the data of this process is: journals, the vault of pseudonyms, passages of documents, users."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL
@@ -12,6 +13,8 @@ from assistant_kit.protocols.key_provider import KeyProvider
 from assistant_kit.protocols.search_index import SearchIndex
 from assistant_kit.protocols.store import Store
 from examples.flask_demo.tables import database_at, engine_at, is_sqlite, plain
+
+_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,15 @@ class Databases:
 
     def _file(self, part: str) -> str:
         return f"{self.url.database}{part}"
+
+
+async def users_of(store: Store, user: str | None = None) -> AsyncIterator[str]:
+    """Yield the users of a store that is open, or the one that is named. Raises StoreError."""
+    if user is not None:
+        yield user
+        return
+    after = ""
+    while page := await store.users(after=after, limit=_PAGE):
+        for each in page:
+            yield each
+        after = page[-1]

@@ -4,15 +4,12 @@ from typing import TextIO
 
 from anyio import to_thread
 
-from assistant_kit import EncryptedStore
 from assistant_kit.artifact_stores import make_artifact_store
 from assistant_kit.artifact_stores.encrypted import EncryptedArtifactStore
 from assistant_kit.stores.encrypted import MasterKeys
-from examples.flask_demo.orchestrator.databases import Databases
+from examples.flask_demo.orchestrator.databases import Databases, users_of
 from examples.flask_demo.orchestrator.users import Users
 from examples.flask_demo.rotation import rotate_users
-
-_PAGE = 100
 
 
 async def rotate(databases: Databases, files_url: str, keys: MasterKeys, out: TextIO) -> bool:
@@ -23,7 +20,7 @@ async def rotate(databases: Databases, files_url: str, keys: MasterKeys, out: Te
         known = set(await to_thread.run_sync(_signed_in, databases))
         for store in stores:
             await store.open()
-            known |= await _users_of(store)
+            known |= {user async for user in users_of(store)}
         return await rotate_users(sorted(known), [*stores, files], out)
     finally:
         for part in (*stores, files):
@@ -37,12 +34,3 @@ def _signed_in(databases: Databases) -> list[str]:
         return users.ids()
     finally:
         users.close()
-
-
-async def _users_of(store: EncryptedStore) -> set[str]:
-    found: set[str] = set()
-    after = ""
-    while page := await store.users(after=after, limit=_PAGE):
-        found |= {*page}
-        after = page[-1]
-    return found

@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from assistant_kit.errors import UnknownStore
 from assistant_kit.protocols.artifact_store import ArtifactStore
-from assistant_kit.registry import IN_MEMORY, load
+from assistant_kit.registry import make_at
 
 PLACES: Final = {
     "file:": ("assistant_kit.artifact_stores.folder", "FolderArtifactStore"),
@@ -20,9 +19,4 @@ def make_artifact_store(address: str) -> ArtifactStore:
 
     Nothing is opened yet. Raises UnknownStore, ConfigurationError, MissingDependency.
     """
-    if address == IN_MEMORY:
-        return load(_MEMORY)()
-    for scheme, place in PLACES.items():
-        if address.startswith(scheme):
-            return load(place).from_address(address)
-    raise UnknownStore(address, (IN_MEMORY, *PLACES))
+    return make_at(address, PLACES, _MEMORY)

@@ -6,9 +6,8 @@ A backend's module is loaded when its address is used.
 from collections.abc import Mapping
 from typing import Final
 
-from assistant_kit.errors import UnknownStore
 from assistant_kit.protocols.search_index import SearchIndex
-from assistant_kit.registry import IN_MEMORY, load
+from assistant_kit.registry import make_at
 
 _POSTGRES: Final = ("assistant_kit.indexes.postgres", "PostgresIndex")
 _QDRANT: Final = ("assistant_kit.indexes.qdrant", "QdrantIndex")
@@ -36,9 +35,4 @@ def make_search_index(address: str) -> SearchIndex:
     Nothing is opened yet: a server is connected with the first use, and left by `aclose`. Raises UnknownStore,
     ConfigurationError, MissingDependency.
     """
-    if address == IN_MEMORY:
-        return load(_MEMORY)()
-    for scheme, place in PLACES.items():
-        if address.startswith(scheme):
-            return load(place).from_address(address)
-    raise UnknownStore(address, (IN_MEMORY, *PLACES))
+    return make_at(address, PLACES, _MEMORY)

@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Self
-from urllib.parse import unquote
 
 from assistant_kit.errors import (
     ConfigurationError,
     StoreUnavailable,
-    UnknownStore,
 )
 from assistant_kit.shared_states._combining import Update, settle
 from assistant_kit.shared_states._rules import Held, Spot, Write
 from assistant_kit.shared_states._threaded import Backend, ThreadedState
-from assistant_kit.sqlite_file import FOREIGN, Advice, switch_to_wal, version_of
+from assistant_kit.sqlite_file import FOREIGN, Advice, path_in, switch_to_wal, version_of
 
-_SCHEME: Final = "sqlite:///"
 _CLOSING: Final = 10.0  # seconds beyond the busy timeout that what still waits may take
 
 APPLICATION_ID: Final = 0x616B7374
@@ -90,12 +87,7 @@ class SQLiteState(ThreadedState):
 
         `%20` and its like stand for the characters they encode.
         """
-        if not address.startswith(_SCHEME):
-            raise UnknownStore(address, [_SCHEME])
-        path = address.removeprefix(_SCHEME)
-        if "?" in path:
-            raise ConfigurationError(f"{address!r} has options: there are none; a '?' in a path is '%3F'")
-        return cls(unquote(path))
+        return cls(path_in(address, instead="there are none"))
 
 
 class _File:

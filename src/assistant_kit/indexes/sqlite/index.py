@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from typing import Final, Self
-from urllib.parse import unquote
+from typing import Self
 
-from assistant_kit.errors import ConfigurationError, StoreBusy, UnknownStore
+from assistant_kit.errors import ConfigurationError, StoreBusy
 from assistant_kit.indexes._rules import (
     Space,
     check_deletable,
@@ -24,8 +23,7 @@ from assistant_kit.indexes.sqlite.keywords import keywords
 from assistant_kit.indexes.sqlite.schema import Setup, Synchronous
 from assistant_kit.protocols.embedder import Vector
 from assistant_kit.protocols.search_index import Hit, OwnedIndex, Passage, Where
-
-_SCHEME: Final = "sqlite:///"
+from assistant_kit.sqlite_file import path_in
 
 
 class SQLiteIndex:
@@ -54,14 +52,7 @@ class SQLiteIndex:
 
         `%20` and its like stand for the characters they encode.
         """
-        if not address.startswith(_SCHEME):
-            raise UnknownStore(address, [_SCHEME])
-        path = address.removeprefix(_SCHEME)
-        if "?" in path:
-            raise ConfigurationError(
-                f"{address!r} has options: give them as SQLiteIndex(path, synchronous=…); a '?' in a path is '%3F'"
-            )
-        return cls(unquote(path))
+        return cls(path_in(address, instead="give them as SQLiteIndex(path, synchronous=…)"))
 
     @property
     def opened(self) -> Space:

@@ -4,19 +4,17 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Self
-from urllib.parse import unquote
+from typing import Self
 
-from assistant_kit.errors import ConfigurationError, UnknownStore
+from assistant_kit.errors import ConfigurationError
 from assistant_kit.protocols.store import TurnState, Unfinished, UserStore
+from assistant_kit.sqlite_file import path_in
 from assistant_kit.stores._rules import Clock, check_name
 from assistant_kit.stores.sqlite import reading
 from assistant_kit.stores.sqlite.file import JournalFile
 from assistant_kit.stores.sqlite.schema import Setup, Synchronous
 from assistant_kit.stores.sqlite.user_store import SQLiteUserStore
 from assistant_kit.worker_thread import Job
-
-_SCHEME: Final = "sqlite:///"
 
 
 class SQLiteStore:
@@ -56,14 +54,7 @@ class SQLiteStore:
 
         `%20` and its like stand for the characters they encode.
         """
-        if not address.startswith(_SCHEME):
-            raise UnknownStore(address, [_SCHEME])
-        path = address.removeprefix(_SCHEME)
-        if "?" in path:
-            raise ConfigurationError(
-                f"{address!r} has options: give them as SQLiteStore(path, synchronous=…); a '?' in a path is '%3F'"
-            )
-        return cls(unquote(path))
+        return cls(path_in(address, instead="give them as SQLiteStore(path, synchronous=…)"))
 
     def for_user(self, user: str) -> UserStore:
         """Return the handle through which alone the data of `user` is reached. Raises InputError."""

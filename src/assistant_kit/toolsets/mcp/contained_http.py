@@ -23,6 +23,8 @@ from assistant_kit.toolsets.mcp.delivery import undelivered
 TIMEOUT = httpx2.Timeout(30.0, read=None)
 EXCERPT = 300  # characters of an error page
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+IN_SESSION = "assistant_kit.in_session"
+"""An extension of requests that belong to a session without a header that says so."""
 _MAY_HAVE_RUN = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT})
 
 
@@ -97,7 +99,8 @@ class ContainedClient(httpx2.AsyncClient):
 
 async def _with_reason(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
     """Return the server's own JSON-RPC error, or one that tells the status and the begin of the body."""
-    session_lost = "mcp-session-id" in request.headers and _knows_no_session(response)
+    in_session = "mcp-session-id" in request.headers or IN_SESSION in request.extensions
+    session_lost = in_session and _knows_no_session(response)
     if not session_lost and _is_json(response) and b'"jsonrpc"' in response.content:
         return response
     await response.aclose()

@@ -7,7 +7,6 @@ defect 3). Here nothing bounds it, and a POST that fails fails one request.
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -19,8 +18,7 @@ from mcp import MCPError
 from mcp.shared.message import SessionMessage
 from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest, jsonrpc_message_adapter
 
-from assistant_kit.toolsets.mcp.contained_http import ContainedClient, refusal, unreachable
-from assistant_kit.toolsets.mcp.delivery import undelivered
+from assistant_kit.toolsets.mcp.contained_http import IN_SESSION, ContainedClient, refusal, unreachable
 from assistant_kit.toolsets.mcp.repair import broken_answer
 
 Incoming: TypeAlias = MemoryObjectSendStream[SessionMessage | Exception]
@@ -44,7 +42,9 @@ class _Posting:
         body = item.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
         self._on_their_way += 1
         try:
-            response = await self._client.post(self._url, content=body, headers={"content-type": "application/json"})
+            response = await self._client.post(
+                self._url, content=body, headers={"content-type": "application/json"}, extensions={IN_SESSION: True}
+            )
         finally:
             self._on_their_way -= 1
             self._done.set()
@@ -156,17 +156,11 @@ def _parsed(data: str) -> JSONRPCMessage | None:
 
 
 def _reason(response: httpx2.Response) -> ErrorData:
-    """Return the error in the body of a response: the server's own, or the one that the client has put there.
-
-    A server that has begun anew does not know the stream to which a message belongs: another one is needed.
-    """
+    """Return the error in the body of a response: the server's own, or the one that the client has put there."""
     try:
-        error = JSONRPCError.model_validate_json(response.content, by_name=False).error
+        return JSONRPCError.model_validate_json(response.content, by_name=False).error
     except ValueError:
-        error = refusal(response)
-    if response.status_code == HTTPStatus.NOT_FOUND:
-        return undelivered(error.message, may_have_run=False, reconnect=True, status=response.status_code)
-    return error
+        return refusal(response)
 
 
 def _is_stream(answer: httpx2.Response) -> bool:
