@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.types import INVALID_REQUEST, PARSE_ERROR
 from mcp_types.methods import validate_server_result
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from assistant_kit.toolsets.mcp.repair import broken_answer, mended
 
@@ -156,6 +157,12 @@ def test_other_answers_are_completed_and_otherwise_left_alone() -> None:
 @given(tools=st.lists(JSON, max_size=4), version=st.sampled_from(VERSIONS))
 def test_whatever_a_server_lists_the_good_tool_is_there(tools: list[object], version: str) -> None:
     assert GOOD in tools_of(version, *tools, GOOD)[0]
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if version not in MODERN_PROTOCOL_VERSIONS])
+def test_a_block_that_does_not_name_its_type_is_completed(version: str) -> None:
+    found, notes = outcome_of(version, {"content": [{"text": "It is done."}]})
+    assert (found["content"], notes) == ([{"type": "text", "text": "It is done."}], [])
 
 
 @given(content=JSON, structured=JSON, is_error=JSON, version=st.sampled_from(VERSIONS))

@@ -143,18 +143,18 @@ def _mended_block(block: object, note: Note) -> dict[str, Any]:
     fields = cast("dict[str, Any]", block) if isinstance(block, dict) else {}
     plain = {key: value for key, value in fields.items() if key not in ("annotations", "_meta")}
     for candidate in (fields, plain):
-        if _is_block(candidate):
-            return candidate
+        kind = _kind_of(candidate)
+        if kind is not None:  # the newer protocol can do without it, the older ones cannot
+            return {"type": kind, **candidate}
     note(f"a result has a block of content that the protocol does not know: {str(fields.get('type'))[:_WORDS]}")
     return _as_text(cast("object", block))
 
 
-def _is_block(block: Mapping[str, Any]) -> bool:
+def _kind_of(block: Mapping[str, Any]) -> str | None:
     try:
-        _BLOCK.validate_python(block, by_name=False)
+        return _BLOCK.validate_python(block, by_name=False).type
     except ValidationError:
-        return False
-    return True
+        return None
 
 
 def _as_text(value: object) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import jwt
 import pytest
@@ -35,13 +36,13 @@ async def test_a_valid_token_is_let_in(world: World, ann: Person) -> None:
     [
         {"audience": "tools"},
         {"issuer": "http://elsewhere.test"},
-        {"at": time.time() - 120},
-        {"at": time.time() + 120},
+        {"at": -120},
+        {"at": 120},
     ],
 )
-async def test_a_token_for_another_place_or_time_is_refused(
-    world: World, ann: Person, changed: dict[str, object]
-) -> None:
+async def test_a_token_for_another_place_or_time_is_refused(world: World, ann: Person, changed: dict[str, Any]) -> None:
+    if "at" in changed:  # from when the test runs: the tests are collected minutes before
+        changed = {"at": time.time() + changed["at"]}
     assert await status(world, token(ann, **changed)) == (401, "unauthorized")
 
 
